@@ -1,0 +1,69 @@
+/**
+ * The door of `SWA`: checks `swaStart`, `swaFreq` and `swaLr` and decides between automatic and
+ * manual mode. It knows nothing of optimizers or tensors.
+ */
+
+/** What {@link checkSchedule} makes of the options; all three are `null` in manual mode. */
+export interface AveragingSchedule {
+  /** Both `swaStart` and `swaFreq` were given: the wrapper averages by itself. */
+  readonly autoMode: boolean;
+  /** Steps before averaging starts, or `null` in manual mode. */
+  readonly swaStart: number | null;
+  /** Steps between two updates of the average, or `null` in manual mode. */
+  readonly swaFreq: number | null;
+  /** Learning rate from step `swaStart` on, or `null` to leave the rate alone. */
+  readonly swaLr: number | null;
+}
+
+/** Raises `Invalid swaFreq: 0 (expected an integer >= 1)` for the option called `name`. */
+export function invalid(name: string, value: unknown, expected: string): never {
+  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  throw new Error(`Invalid ${name}: ${shown} (expected ${expected})`);
+}
+
+/** Passes on a finite number that is at least `min`, and refuses anything else. */
+export function checkNumber(
+  name: string,
+  value: unknown,
+  min: number,
+  expected = `a finite number >= ${min}`,
+): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < min) {
+    return invalid(name, value, expected);
+  }
+  return value;
+}
+
+/**
+ * Checks the three options that say when to average, as torchcontrib does: a value that makes no
+ * sense is an error, a half-given or superfluous one a warning.
+ *
+ * @param options `swaStart` (steps, >= 0), `swaFreq` (steps, >= 1), `swaLr` (>= 0); `null` counts
+ *   as not given.
+ * @param warn Receives each warning.
+ * @throws Error `Invalid NAME: VALUE (expected ...)`.
+ */
+export function checkSchedule(
+  options: {
+    swaStart?: number | null | undefined;
+    swaFreq?: number | null | undefined;
+    swaLr?: number | null | undefined;
+  },
+  warn: (message: string) => void,
+): AveragingSchedule {
+  const integer = (name: string, value: unknown, min: number): number | null => {
+    if (value == null) return null;
+    const steps = checkNumber(name, value, min, `an integer >= ${min}`);
+    if (!Number.isInteger(steps)) warn('Casting swaStart, swaFreq to integers');
+    return Math.floor(steps);
+  };
+  const swaStart = integer('swaStart', options.swaStart, 0);
+  const swaFreq = integer('swaFreq', options.swaFreq, 1);
+  const swaLr = options.swaLr == null ? null : checkNumber('swaLr', options.swaLr, 0);
+  if (swaStart !== null && swaFreq !== null) return { autoMode: true, swaStart, swaFreq, swaLr };
+
+  const half = 'Some of swaStart, swaFreq is missing, ignoring';
+  if (swaStart !== null || swaFreq !== null) warn(`${half} the other`);
+  if (swaLr !== null) warn(`${half} swaLr`);
+  return { autoMode: false, swaStart: null, swaFreq: null, swaLr: null };
+}

@@ -1,0 +1,261 @@
+/**
+ * Parameter groups: which variables belong together, the base optimizer that steps them, their
+ * counters and their averages. It knows nothing of modes, schedules or checkpoints.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { startAverage, updateAverage } from './average.js';
+import { getLearningRate, hasLearningRate, noLearningRate, setLearningRate } from './learning_rate.js';
+import { checkNumber, invalid } from './options.js';
+import { alignSlots } from './optimizer_state.js';
+import { exchange } from './swap.js';
+import type { NamedTensor } from './tensor_data.js';
+
+/** A set of variables with a learning rate, hyper-parameters, slots and counters of its own. */
+export interface ParamGroup {
+  /** The variables, in the order in which the base optimizer is handed them. */
+  readonly params: readonly tf.Variable[];
+  /** The live learning rate of this group's base optimizer. */
+  lr: number;
+  /** The base optimizer that steps this group. */
+  readonly optimizer: tf.Optimizer;
+  /** How many values the group's running averages hold. */
+  readonly n_avg: number;
+  /** How many steps the group has taken. */
+  readonly step_counter: number;
+}
+
+/**
+ * What `paramGroups` and `addParamGroup` take. Beside the named keys a group may set any
+ * hyper-parameter that the wrapped optimizer has in its `getConfig()`, `momentum` say.
+ */
+export interface ParamGroupOptions {
+  /** A float32 variable or a list of them, none of which is in another group. */
+  params: tf.Variable | tf.Variable[];
+  /** Learning rate, >= 0; default: the wrapped optimizer's rate when it was wrapped. */
+  lr?: number;
+  /** A base optimizer for this group alone; default: one made like the wrapped optimizer. */
+  optimizer?: tf.Optimizer;
+  [hyperparameter: string]: unknown;
+}
+
+/** One line of the list that a base optimizer is handed: no `tensor` means no gradient. */
+interface GradientLine {
+  readonly name: string;
+  tensor: tf.Tensor | undefined;
+}
+
+/** A {@link ParamGroup} with what the wrapper keeps for it. */
+export class Group implements ParamGroup {
+  n_avg = 0;
+  step_counter = 0;
+  /** Whether the variables hold the averages and the buffers the weights. */
+  swapped = false;
+  /** The running average of each parameter, in their order; empty before the first update. */
+  buffers: tf.Variable[] = [];
+  /**
+   * The list for the base optimizer: every parameter at every step, in one order, because tfjs
+   * keeps its slots by position in that list (tfjs-core 4.22, momentum_optimizer.ts,
+   * `this.accumulations[i]`).
+   */
+  readonly lines: GradientLine[];
+
+  constructor(
+    readonly params: readonly tf.Variable[],
+    readonly optimizer: tf.Optimizer,
+  ) {
+    this.lines = params.map(({ name }) => ({ name, tensor: undefined }));
+  }
+
+  get lr(): number {
+    return getLearningRate(this.optimizer);
+  }
+
+  set lr(learningRate: number) {
+    setLearningRate(this.optimizer, learningRate);
+  }
+
+  /** Steps the base optimizer with the gradients in `lines`. */
+  step(): void {
+    this.optimizer.applyGradients(this.lines as NamedTensor[]);
+  }
+
+  /** Takes the parameters into their averages; the first update copies them. */
+  average(): void {
+    this.params.forEach((param, i) => {
+      const buffer = this.buffers[i];
+      if (buffer === undefined) this.buffers.push(startAverage(param));
+      else updateAverage(buffer, param, this.n_avg);
+    });
+    this.n_avg += 1;
+  }
+
+  /** Exchanges the parameters and their averages; only for a group that has averages. */
+  swap(): void {
+    this.params.forEach((param, i) => exchange(param, this.buffers[i]!));
+    this.swapped = !this.swapped;
+  }
+
+  /** @throws Error that names the first parameter that was disposed. */
+  checkAlive(): void {
+    const gone = this.params.find((param) => param.isDisposed);
+    if (gone) throw new Error(`Variable ${gone.name} is disposed`);
+  }
+
+  /** Frees the averages and the base optimizer; the parameters stay the caller's. */
+  dispose(): void {
+    tf.dispose(this.buffers);
+    this.buffers = [];
+    disposeOptimizer(this.optimizer);
+  }
+}
+
+type OptimizerClass = tf.serialization.SerializableConstructor<tf.Optimizer> & {
+  fromConfig: tf.serialization.FromConfigMethod<tf.Optimizer>;
+};
+
+/** `instanceof tf.Optimizer` asks for methods, and fails on null (tfjs-core 4.22, optimizer.ts). */
+export function isOptimizer(value: unknown): value is tf.Optimizer {
+  return value != null && value instanceof tf.Optimizer;
+}
+
+/** How to make an optimizer like the wrapped one: its class and its configuration when wrapped. */
+export interface OptimizerTemplate {
+  readonly optimizer: tf.Optimizer;
+  readonly config: tf.serialization.ConfigDict;
+}
+
+/** Remembers the optimizer's configuration as it is now. */
+export function templateOf(optimizer: tf.Optimizer): OptimizerTemplate {
+  return { optimizer, config: { ...optimizer.getConfig() } };
+}
+
+/**
+ * Checks one group's options and gives it its base optimizer: the wrapped one for the first group,
+ * else the `optimizer` that it brings, else one made from the template.
+ *
+ * @param options As the caller wrote them.
+ * @param template The wrapped optimizer.
+ * @param others The groups that there are already.
+ * @throws Error that names the variable or the hyper-parameter at fault; nothing has changed then.
+ */
+export function makeGroup(
+  options: ParamGroupOptions,
+  template: OptimizerTemplate,
+  others: readonly Group[],
+): Group {
+  const index = others.length;
+  if (options === null || typeof options !== 'object') {
+    return invalid(`paramGroups[${index}]`, options, 'an object {params, ...}');
+  }
+  const { params, lr, optimizer: brought, ...hyperparameters } = options;
+  const variables = checkParams(params, index, others);
+  if (brought !== undefined) checkOptimizer(brought, index, template, others);
+
+  const given = brought ?? (index === 0 ? template.optimizer : undefined);
+  const base = given ?? template.optimizer;
+  const config = given ? given.getConfig() : template.config;
+  if (lr !== undefined) {
+    checkNumber('lr', lr, 0);
+    if (!hasLearningRate(base)) throw noLearningRate(base, 'lr');
+  }
+  checkHyperparameters(hyperparameters, index, base, config, given !== undefined);
+
+  if (given) alignSlots(given, variables);
+  const group = new Group(variables, given ?? makeOptimizer(template, hyperparameters));
+  if (lr !== undefined) group.lr = lr;
+  return group;
+}
+
+function checkOptimizer(
+  optimizer: unknown,
+  index: number,
+  template: OptimizerTemplate,
+  others: readonly Group[],
+): void {
+  const name = `optimizer of parameter group ${index}`;
+  if (!isOptimizer(optimizer)) invalid(name, optimizer, 'a tf.train optimizer');
+  if (index === 0 && optimizer !== template.optimizer) {
+    throw new Error('The first parameter group uses the wrapped optimizer and can bring no other');
+  }
+  if (others.some((group) => group.optimizer === optimizer)) {
+    throw new Error(`The ${name} steps another group already; give it one of its own`);
+  }
+}
+
+function checkParams(
+  params: unknown,
+  index: number,
+  others: readonly Group[],
+): tf.Variable[] {
+  const variables: unknown[] = Array.isArray(params) ? [...params] : [params];
+  if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
+  const seen = new Set<tf.Variable>();
+  return variables.map((variable, i) => {
+    if (!(variable instanceof tf.Variable)) {
+      const name = Array.isArray(params) ? `params[${i}]` : 'params';
+      return invalid(`${name} of parameter group ${index}`, variable, 'a tf.Variable');
+    }
+    const { name, dtype } = variable;
+    if (variable.isDisposed) throw new Error(`Variable ${name} is disposed`);
+    if (dtype !== 'float32') {
+      throw new Error(`Variable ${name} has dtype ${dtype} (expected float32)`);
+    }
+    const other = others.findIndex((group) => group.params.includes(variable));
+    if (other >= 0) throw new Error(`Variable ${name} is in parameter group ${other} already`);
+    if (seen.has(variable)) {
+      throw new Error(`Variable ${name} appears more than once in parameter group ${index}`);
+    }
+    seen.add(variable);
+    return variable;
+  });
+}
+
+function checkHyperparameters(
+  given: Record<string, unknown>,
+  index: number,
+  optimizer: tf.Optimizer,
+  config: tf.serialization.ConfigDict,
+  fixed: boolean,
+): void {
+  const known = Object.keys(config).filter((key) => key !== 'learningRate');
+  for (const [key, value] of Object.entries(given)) {
+    const current = config[key];
+    if (!known.includes(key)) {
+      throw new Error(
+        `Unknown hyper-parameter ${key} in parameter group ${index} (known ones of ` +
+          `${optimizer.getClassName()}: ${['lr', ...known].join(', ')})`,
+      );
+    }
+    if (typeof current === 'number') {
+      checkNumber(key, value, -Infinity, 'a finite number');
+    } else if (current != null && typeof value !== typeof current) {
+      invalid(key, value, `a ${typeof current}`);
+    }
+    if (fixed && value !== current) {
+      throw new Error(
+        `Cannot set ${key} of parameter group ${index} to ${String(value)}: it uses a given ` +
+          `optimizer, whose ${key} is ${String(current)}`,
+      );
+    }
+  }
+}
+
+function makeOptimizer(
+  { optimizer, config }: OptimizerTemplate,
+  hyperparameters: Record<string, unknown>,
+): tf.Optimizer {
+  const cls = optimizer.constructor as OptimizerClass;
+  const made = cls.fromConfig(cls, { ...config, ...hyperparameters } as typeof config);
+  // The caller may stand in a tidy (LayersModel.fit does), which would free the scalar that
+  // MomentumOptimizer makes without keeping it (tfjs-core 4.22, momentum_optimizer.ts, `this.m`).
+  for (const value of Object.values(made)) if (value instanceof tf.Tensor) tf.keep(value);
+  return made;
+}
+
+/** Disposes a base optimizer, and what MomentumOptimizer's own `dispose` forgets. */
+export function disposeOptimizer(optimizer: tf.Optimizer): void {
+  optimizer.dispose();
+  // Inherited from SGD, whose dispose it overrides (tfjs-core 4.22, momentum_optimizer.ts).
+  const { c } = optimizer as { c?: unknown };
+  if (c instanceof tf.Tensor) c.dispose();
+}

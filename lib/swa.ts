@@ -1,0 +1,571 @@
+/**
+ * The optimizer wrapper: options -> groups -> step -> average -> swap and state dict. It composes
+ * the other files and knows nothing of layers, backends or files.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { updateBn, type BnLoader, type BnUpdateOptions } from './bn_update.js';
+import {
+  getLearningRate,
+  hasLearningRate,
+  noLearningRate,
+  setLearningRate,
+  shownLearningRate,
+} from './learning_rate.js';
+import { keepsOwnState, setOwnState } from './optimizer_state.js';
+import { checkSchedule, invalid } from './options.js';
+import {
+  disposeOptimizer,
+  Group,
+  isOptimizer,
+  makeGroup,
+  templateOf,
+  type OptimizerTemplate,
+  type ParamGroup,
+  type ParamGroupOptions,
+} from './param_groups.js';
+import {
+  checkStateDict,
+  fitState,
+  groupByName,
+  saveState,
+  type SWAStateDict,
+} from './state_dict.js';
+import { shapeText, type NamedTensor } from './tensor_data.js';
+import { fromWeights, toWeights } from './weights.js';
+
+/** What the constructor of {@link SWA} takes beside the optimizer. */
+export interface SWAOptions {
+  /** Steps before averaging starts, an integer >= 0. With `swaFreq`: automatic mode. */
+  swaStart?: number | null;
+  /** Steps between two updates of the average, an integer >= 1. */
+  swaFreq?: number | null;
+  /** Learning rate of every group from step `swaStart` on, >= 0; automatic mode only. */
+  swaLr?: number | null;
+  /** The groups; default: the variables of the first step form one. */
+  paramGroups?: ParamGroupOptions[];
+}
+
+/**
+ * Stochastic Weight Averaging around any tfjs optimizer: the base optimizer trains as before, and
+ * beside it a running average of the weights is kept, which is flatter and generalizes better when
+ * the learning rate stays high (Izmailov et al. 2018, arXiv 1803.05407). After torchcontrib's
+ * `torchcontrib.optim.SWA`.
+ *
+ * **Automatic mode** (`swaStart` and `swaFreq` given): from step `swaStart` on the rate is `swaLr`,
+ * if given, and after it every `swaFreq`-th step is averaged. **Manual mode** (neither given): the
+ * caller calls {@link updateSwa} or {@link updateSwaGroup}.
+ *
+ * The average of each parameter: `buffer += (param - buffer) / (n_avg + 1)`, then `n_avg += 1`; the
+ * first update copies. {@link swapSwaSgd} exchanges parameters and averages, and
+ * {@link SWA.bnUpdate} re-estimates the statistics of batch normalization, which the averages need.
+ *
+ * A step, in this order: the rate is set to `swaLr` in groups with `step_counter >= swaStart`; the
+ * base optimizer steps; `step_counter += 1`, and the group is averaged if
+ * `step_counter > swaStart && step_counter % swaFreq === 0`.
+ *
+ * Each parameter group has a base optimizer of its own, and with it its own rate, hyper-parameters
+ * and slots. Limits: variables are float32; no step can be taken while swapped.
+ *
+ * @example
+ * // Automatic mode: average every 5 steps after step 10, at a rate of 0.05.
+ * const x = tf.variable(tf.tensor1d([4, -2]));
+ * const swa = new SWA(tf.train.momentum(0.1, 0.9), { swaStart: 10, swaFreq: 5, swaLr: 0.05 });
+ * for (let i = 0; i < 100; i++) swa.minimize(() => tf.sum(tf.square(x)), false, [x]);
+ * swa.swapSwaSgd(); // x now holds the average of 18 values
+ *
+ * @example
+ * // Manual mode: average when you see fit.
+ * const y = tf.variable(tf.tensor1d([4, -2]));
+ * const manual = new SWA(tf.train.sgd(0.1));
+ * for (let i = 0; i < 100; i++) {
+ *   manual.minimize(() => tf.sum(tf.square(y)), false, [y]);
+ *   if (i >= 50) manual.updateSwa();
+ * }
+ * await manual.withSwa(() => y.print()); // on the averages, then back to the weights
+ */
+export class SWA extends tf.Optimizer {
+  /** The name under which `model.save` and `tf.serialization` know the class. */
+  static get className(): string {
+    return 'SWA';
+  }
+
+  /** The wrapped optimizer; it is also the first group's. */
+  readonly optimizer: tf.Optimizer;
+  /** Whether the wrapper averages by itself, at `swaStart` and `swaFreq`. */
+  readonly autoMode: boolean;
+  /** Steps before averaging starts, or `null` in manual mode. */
+  readonly swaStart: number | null;
+  /** Steps between two updates of the average, or `null` in manual mode. */
+  readonly swaFreq: number | null;
+  /** Learning rate from step `swaStart` on, or `null` to leave the rate alone. */
+  readonly swaLr: number | null;
+
+  private readonly template: OptimizerTemplate;
+  private readonly warned = new Set<string>();
+  private groups: Group[] = [];
+  /** Which group, at which place, holds the variable of a name. */
+  private places = new Map<string, { group: Group; index: number }>();
+  /** The caller named the groups, so that other variables are a mistake. */
+  private named = false;
+  /** A loaded state that waits for the first step to tell the variables. */
+  private pending: SWAStateDict | null = null;
+  private disposed = false;
+
+  /**
+   * @param optimizer The base optimizer, any `tf.Optimizer`. The wrapper owns it from now on.
+   * @param options When to average and what.
+   * @throws Error if an option makes no sense, names a variable twice, or sets a rate that the
+   *   optimizer does not have.
+   */
+  constructor(optimizer: tf.Optimizer, options: SWAOptions = {}) {
+    super();
+    if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
+    const schedule = checkSchedule(options, (message) => this.warn(message));
+    if (schedule.swaLr !== null && !hasLearningRate(optimizer)) {
+      throw noLearningRate(optimizer, 'swaLr');
+    }
+    this.optimizer = optimizer;
+    this.autoMode = schedule.autoMode;
+    this.swaStart = schedule.swaStart;
+    this.swaFreq = schedule.swaFreq;
+    this.swaLr = schedule.swaLr;
+    this.template = templateOf(optimizer);
+    for (const group of options.paramGroups ?? []) this.addParamGroup(group);
+  }
+
+  /** The parameter groups, in order; none before the first step if none were given. */
+  get paramGroups(): readonly ParamGroup[] {
+    return this.groups;
+  }
+
+  /** Whether the variables now hold the averages. */
+  get swapped(): boolean {
+    return this.groups.some(({ swapped }) => swapped);
+  }
+
+  /** Steps that the wrapped optimizer has taken. */
+  override get iterations(): number {
+    return this.optimizer.iterations;
+  }
+
+  /** The first group's learning rate; writing it sets every group's. */
+  get learningRate(): number {
+    return getLearningRate(this.optimizer);
+  }
+
+  set learningRate(learningRate: number) {
+    this.setLearningRate(learningRate);
+  }
+
+  /** Sets the learning rate of every group. */
+  setLearningRate(learningRate: number): void {
+    setLearningRate(this.optimizer, learningRate);
+    for (const group of this.groups) group.lr = learningRate;
+  }
+
+  /**
+   * Takes one step: differentiates `f`, steps the base optimizers, and averages if it is time.
+   *
+   * @param f Computes the loss, a scalar.
+   * @param returnCost Whether to return the loss; default false.
+   * @param varList The variables to differentiate; default: all that are in groups, or every
+   *   trainable variable if no groups were named.
+   * @returns The loss, which the caller disposes, or `null`.
+   * @throws Error while swapped, or if a variable is in no group.
+   */
+  override minimize(
+    f: () => tf.Scalar,
+    returnCost = false,
+    varList?: tf.Variable[],
+  ): tf.Scalar | null {
+    this.checkNotSwapped('step');
+    // A base optimizer with a way of its own (line search, several evaluations) keeps it.
+    if (this.optimizer.minimize !== tf.Optimizer.prototype.minimize) {
+      const list = this.differentiated(varList) ?? this.variablesOf(f);
+      this.include(list);
+      const [group, ...others] = this.groups;
+      if (group && others.length === 0) {
+        this.setSwaLr();
+        const all = list.length === group.params.length ? [...group.params] : list;
+        const cost = this.optimizer.minimize(f, returnCost, all);
+        this.countStep();
+        return cost;
+      }
+    }
+    const list = this.differentiated(varList);
+    const { value, grads } = this.optimizer.computeGradients(f, list);
+    try {
+      this.applyGradients(list?.map(({ name }) => ({ name, tensor: grads[name]! })) ?? grads);
+    } catch (error) {
+      value.dispose();
+      throw error;
+    } finally {
+      tf.dispose(grads);
+    }
+    if (returnCost) return value;
+    value.dispose();
+    return null;
+  }
+
+  /**
+   * Differentiates `f` without taking a step.
+   *
+   * @param varList As for {@link minimize}.
+   * @returns The loss and the gradients by variable name, which the caller disposes.
+   */
+  override computeGradients(
+    f: () => tf.Scalar,
+    varList?: tf.Variable[],
+  ): { value: tf.Scalar; grads: tf.NamedTensorMap } {
+    this.checkUsable();
+    return this.optimizer.computeGradients(f, this.differentiated(varList));
+  }
+
+  /**
+   * Takes one step with gradients that the caller has computed, and still owns afterwards.
+   *
+   * @param gradients By variable name, or a list; a variable without one keeps its place and slots.
+   * @throws Error while swapped, for a variable of no group, or a gradient of another shape.
+   */
+  override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
+    this.checkNotSwapped('step');
+    const list = Array.isArray(gradients)
+      ? gradients
+      : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
+    this.include(checkGradients(list));
+    for (const group of this.groups) group.checkAlive();
+    try {
+      for (const { name, tensor } of list) {
+        const { group, index } = this.places.get(name)!;
+        group.lines[index]!.tensor = tensor;
+      }
+      this.setSwaLr();
+      for (const group of this.groups) group.step();
+    } finally {
+      for (const { name } of list) {
+        const { group, index } = this.places.get(name)!;
+        group.lines[index]!.tensor = undefined;
+      }
+    }
+    this.countStep();
+  }
+
+  /**
+   * Takes the parameters of every group into their averages.
+   *
+   * @throws Error while swapped, or before any variable is known.
+   */
+  updateSwa(): void {
+    this.checkNotSwapped('update the average');
+    if (this.groups.length === 0) {
+      throw new Error(
+        'No variable is known yet: take a step first, or name the variables with the option ' +
+          'paramGroups or with addParamGroup()',
+      );
+    }
+    for (const group of this.groups) group.checkAlive();
+    for (const group of this.groups) group.average();
+  }
+
+  /**
+   * Takes the parameters of one group into their averages.
+   *
+   * @param group One of {@link paramGroups}.
+   * @throws Error while swapped, or if the group is not this wrapper's.
+   */
+  updateSwaGroup(group: ParamGroup): void {
+    this.checkNotSwapped('update the average');
+    const own = this.groups.find((candidate) => candidate === group);
+    if (own === undefined) throw new Error('The parameter group is not one of this SWA');
+    own.checkAlive();
+    own.average();
+  }
+
+  /**
+   * Exchanges the parameters and their averages, by reference; its own inverse. A parameter that
+   * has no average yet keeps its value, with a warning.
+   */
+  swapSwaSgd(): void {
+    this.checkUsable();
+    for (const group of this.groups) group.checkAlive();
+    if (this.swapped) {
+      for (const group of this.groups) if (group.swapped) group.swap();
+      return;
+    }
+    if (this.groups.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
+    for (const group of this.groups) {
+      if (group.n_avg > 0) {
+        group.swap();
+        continue;
+      }
+      for (const { name } of group.params) {
+        this.warn(`SWA wasn't applied to param ${name}; skipping it`);
+      }
+    }
+  }
+
+  /**
+   * Runs `f` while the variables hold the averages, and swaps back whatever happens. Inside
+   * another `withSwa`, or after a swap, it leaves the averages in place.
+   *
+   * @returns What `f` returns.
+   */
+  async withSwa<T>(f: () => T | Promise<T>): Promise<T> {
+    const alreadySwapped = this.swapped;
+    if (!alreadySwapped) this.swapSwaSgd();
+    try {
+      return await f();
+    } finally {
+      if (!alreadySwapped && this.swapped) this.swapSwaSgd();
+    }
+  }
+
+  /**
+   * Adds a group, whose counters start at 0, at any time but while swapped.
+   *
+   * @param group Its variables, and what differs from the wrapped optimizer.
+   * @returns The group.
+   * @throws Error that names the variable or hyper-parameter at fault; nothing has changed then.
+   */
+  addParamGroup(group: ParamGroupOptions): ParamGroup {
+    this.checkNotSwapped('add a parameter group');
+    if (this.pending) {
+      throw new Error('The loaded state waits for the first step: add groups before loading');
+    }
+    const made = this.adopt(group);
+    if (this.groups.length === 1) this.named = true;
+    return made;
+  }
+
+  /**
+   * The state as plain data, of the moment of the call.
+   *
+   * @throws Error if a base optimizer that is not tfjs's has no `getWeights`.
+   */
+  async stateDict(): Promise<SWAStateDict> {
+    this.checkUsable();
+    return this.pending ? structuredClone(this.pending) : saveState(this.groups);
+  }
+
+  /**
+   * Takes over a saved state: counters, averages, learning rates and what the base optimizers
+   * remember, so that training goes on as if it had never stopped. The parameters themselves are
+   * the model's to load. Parameters are matched by name where all names of a group match, else by
+   * position. A wrapper that knows no variables yet keeps the state for its first step.
+   *
+   * @throws Error that lists what is missing, unexpected and of the wrong shape; nothing has
+   *   changed then.
+   */
+  async loadStateDict(state: SWAStateDict): Promise<void> {
+    this.checkUsable();
+    checkStateDict(state);
+    if (this.groups.length === 0) {
+      await this.keepForFirstStep(state);
+      return;
+    }
+    const fitting = fitState(this.groups, state);
+    await fitting.applyOwn();
+    fitting.apply();
+  }
+
+  /** The configuration, for `fromConfig`: the wrapped optimizer's and the averaging options. */
+  override getConfig(): tf.serialization.ConfigDict {
+    return {
+      optimizer: { className: this.optimizer.getClassName(), config: this.optimizer.getConfig() },
+      swaStart: this.swaStart,
+      swaFreq: this.swaFreq,
+      swaLr: this.swaLr,
+    };
+  }
+
+  /** Makes a wrapper, and the optimizer that it wraps, from a configuration. */
+  static override fromConfig<T extends tf.serialization.Serializable>(
+    cls: tf.serialization.SerializableConstructor<T>,
+    config: tf.serialization.ConfigDict,
+  ): T {
+    const { optimizer, swaStart, swaFreq, swaLr } = config;
+    const base = optimizer as { className: string; config: tf.serialization.ConfigDict };
+    const known = tf.serialization.SerializationMap.getMap().classNameMap[base.className];
+    if (known === undefined) {
+      throw new Error(
+        `Unknown optimizer ${base.className}: register it with tf.serialization.registerClass()`,
+      );
+    }
+    const [baseClass, baseFromConfig] = known;
+    return new cls(baseFromConfig(baseClass, base.config), { swaStart, swaFreq, swaLr });
+  }
+
+  /**
+   * The state as named tensors, as tfjs wants it for `model.save({includeOptimizer: true})`. The
+   * first, a string, is made anew and the caller's; the others are the wrapper's own variables.
+   */
+  override async getWeights(): Promise<NamedTensor[]> {
+    this.checkUsable();
+    return toWeights(this.groups);
+  }
+
+  /** Takes over what {@link getWeights} gave, as {@link loadStateDict} does. */
+  override async setWeights(weights: NamedTensor[]): Promise<void> {
+    await this.loadStateDict(await fromWeights(weights));
+  }
+
+  /** Frees the averages and the base optimizers; the variables keep what they hold. */
+  override dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    for (const group of this.groups) group.dispose();
+    if (this.groups.length === 0) disposeOptimizer(this.optimizer);
+    this.groups = [];
+    this.places.clear();
+    this.pending = null;
+  }
+
+  /** {@link updateBn} under torchcontrib's name. */
+  static async bnUpdate<M, B = unknown>(
+    loader: BnLoader<B>,
+    model: M,
+    options?: BnUpdateOptions<M, B>,
+  ): Promise<void> {
+    await updateBn(loader, model, options);
+  }
+
+  /** tfjs's own `instanceof` takes any optimizer for any other (tfjs-core 4.22, optimizer.ts). */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return Object.prototype.isPrototypeOf.call(this.prototype, value as object);
+  }
+
+  /** Step, part 1: from `swaStart` on the rate is `swaLr`. */
+  private setSwaLr(): void {
+    const { swaLr, swaStart } = this;
+    if (swaLr === null || swaStart === null) return;
+    for (const group of this.groups) {
+      if (group.step_counter >= swaStart && shownLearningRate(group.optimizer) !== swaLr) {
+        group.lr = swaLr;
+      }
+    }
+  }
+
+  /** Step, part 3: counts, and averages the groups whose time it is. */
+  private countStep(): void {
+    const { swaStart, swaFreq } = this;
+    for (const group of this.groups) {
+      group.step_counter += 1;
+      if (swaStart === null || swaFreq === null) continue;
+      if (group.step_counter > swaStart && group.step_counter % swaFreq === 0) group.average();
+    }
+  }
+
+  /** The variables that a step differentiates; `undefined` leaves the choice to tfjs. */
+  private differentiated(varList: tf.Variable[] | undefined): tf.Variable[] | undefined {
+    if (!this.named) return varList;
+    if (varList === undefined) return this.groups.flatMap(({ params }) => params);
+    this.include(varList);
+    return varList;
+  }
+
+  /** The variables that `f` depends on, found by differentiating it once. */
+  private variablesOf(f: () => tf.Scalar): tf.Variable[] {
+    if (this.groups.length > 0) return this.groups.flatMap(({ params }) => params);
+    const { value, grads } = this.optimizer.computeGradients(f);
+    tf.dispose([value, grads]);
+    return Object.keys(grads).map((name) => tf.engine().registeredVariables[name]!);
+  }
+
+  /** Makes a group of the variables that are in none, or refuses them if groups were named. */
+  private include(variables: readonly tf.Variable[]): void {
+    const strays = variables.filter(({ name }) => !this.places.has(name));
+    const [stray] = strays;
+    if (stray === undefined) return;
+    if (this.named) {
+      throw new Error(
+        `Variable ${stray.name} is in no parameter group; add it with addParamGroup()`,
+      );
+    }
+    if (this.pending && this.groups.length === 0) this.resume(strays);
+    else this.adopt({ params: strays });
+  }
+
+  private async keepForFirstStep(state: SWAStateDict): Promise<void> {
+    if (keepsOwnState(this.optimizer)) {
+      if (state.param_groups.length > 1) {
+        throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
+      }
+      await setOwnState(this.optimizer, state.opt_state[0] ?? []);
+    }
+    this.pending = structuredClone(state);
+  }
+
+  /** Makes the groups of a loaded state, now that the first step has told the variables. */
+  private resume(variables: readonly tf.Variable[]): void {
+    const state = this.pending!;
+    const made: Group[] = [];
+    try {
+      for (const options of groupByName(state, variables)) {
+        made.push(makeGroup(options, this.template, made));
+      }
+      fitState(made, state).apply();
+    } catch (error) {
+      for (const { optimizer } of made.slice(1)) disposeOptimizer(optimizer);
+      throw error;
+    }
+    this.pending = null;
+    for (const group of made) this.enter(group);
+    this.checkNotSwapped('step');
+  }
+
+  private adopt(options: ParamGroupOptions): Group {
+    const group = makeGroup(options, this.template, this.groups);
+    this.enter(group);
+    return group;
+  }
+
+  private enter(group: Group): void {
+    this.groups.push(group);
+    group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
+  }
+
+  private checkUsable(): void {
+    if (this.disposed) throw new Error('This SWA has been disposed');
+  }
+
+  private checkNotSwapped(action: string): void {
+    this.checkUsable();
+    if (this.swapped) {
+      throw new Error(
+        `Cannot ${action} while swapped, the variables hold the averages: call swapSwaSgd() first`,
+      );
+    }
+  }
+
+  private warn(message: string): void {
+    if (this.warned.has(message)) return;
+    this.warned.add(message);
+    console.warn(message);
+  }
+}
+
+/**
+ * Checks gradients against the registered variables.
+ *
+ * @returns The variables, in order.
+ */
+function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[] {
+  const { registeredVariables } = tf.engine();
+  const seen = new Set<string>();
+  return gradients.map(({ name, tensor }) => {
+    const variable = registeredVariables[name];
+    if (variable === undefined) throw new Error(`There is no variable ${name}`);
+    if (seen.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
+    seen.add(name);
+    // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
+    if (tensor != null && !tf.util.arraysEqual(tensor.shape, variable.shape)) {
+      throw new Error(
+        `The gradient for variable ${name} has shape ${shapeText(tensor.shape)}, ` +
+          `not ${shapeText(variable.shape)}`,
+      );
+    }
+    return variable;
+  });
+}
+
+tf.serialization.registerClass(SWA);

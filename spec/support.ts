@@ -1,0 +1,87 @@
+/** What specs share: ownership of tensors, captured warnings, recorded traces, seeded numbers. */
+import * as tf from '@tensorflow/tfjs-core';
+import { assert } from 'chai';
+import { readFileSync } from 'node:fs';
+
+type Owned = tf.Tensor | { dispose(): unknown };
+const owned: Owned[] = [];
+
+/** Has a tensor, variable, optimizer or model disposed after the spec; returns it. */
+export function own<T extends Owned>(thing: T): T {
+  owned.push(thing);
+  return thing;
+}
+
+/** Disposes what {@link own} was handed, latest first. */
+export function disposeOwned(): void {
+  for (const thing of owned.splice(0).reverse()) {
+    if (!(thing instanceof tf.Tensor && thing.isDisposed)) thing.dispose();
+  }
+}
+
+/** An owned variable of the values; nothing else is left behind. */
+export function variable(
+  values: number | number[] | number[][],
+  name?: string,
+  trainable = true,
+): tf.Variable {
+  return own(tf.tidy(() => tf.variable(tf.tensor(values, undefined, 'float32'), trainable, name)));
+}
+
+/** Runs `f` and returns what it wrote with `console.warn`. */
+export async function warningsOf(f: () => unknown): Promise<string[]> {
+  const warnings: string[] = [];
+  const original = console.warn;
+  console.warn = (message: string) => void warnings.push(message);
+  try {
+    await f();
+  } finally {
+    console.warn = original;
+  }
+  return warnings;
+}
+
+/** Asserts that `f` rejects or throws an Error whose message is, or matches, `message`. */
+export async function assertFails(f: () => unknown, message: string | RegExp): Promise<void> {
+  let caught: unknown;
+  try {
+    await f();
+  } catch (error) {
+    caught = error;
+  }
+  assert.instanceOf(caught, Error, 'expected an error');
+  const text = (caught as Error).message;
+  if (typeof message === 'string') assert.equal(text, message);
+  else assert.match(text, message);
+}
+
+/** Asserts that values agree within `tolerance`, absolutely. */
+export function assertClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  what = 'values',
+): void {
+  assert.equal(actual.length, expected.length, `${what}: length`);
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    assert.isTrue(difference <= tolerance, `${what}[${i}]: ${actual[i]}, not ${expected[i]}`);
+  }
+}
+
+/** A recorded trace of spec/golden. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON of many shapes
+export function golden(name: string): any {
+  return JSON.parse(readFileSync(new URL(`golden/${name}.json`, import.meta.url), 'utf8'));
+}
+
+/** Uniform numbers in [0, 1) that are the same in every run (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

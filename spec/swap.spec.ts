@@ -1,0 +1,30 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { assert } from 'chai';
+import { exchange } from '../lib/swap.js';
+import { variable } from './support.js';
+
+describe('exchange', () => {
+  it('exchanges what two variables hold, and a second time undoes it', () => {
+    const a = variable([1, 2]);
+    const b = variable([3, 4]);
+    exchange(a, b);
+    assert.deepEqual([...a.dataSync(), ...b.dataSync()], [3, 4, 1, 2]);
+    exchange(a, b);
+    assert.deepEqual([...a.dataSync(), ...b.dataSync()], [1, 2, 3, 4]);
+  });
+
+  it('runs no kernel and makes no tensor or buffer', async () => {
+    const a = variable([1, 2]);
+    const b = variable([3, 4]);
+    const profile = await tf.profile(() => exchange(a, b));
+    assert.deepEqual([profile.kernels.length, profile.newTensors, profile.newBytes], [0, 0, 0]);
+  });
+
+  it('leaves each of the two its own data: disposing one keeps the other', () => {
+    const a = variable([1, 2]);
+    const b = variable([3, 4]);
+    exchange(a, b);
+    b.dispose();
+    assert.deepEqual([...a.dataSync()], [3, 4]);
+  });
+});
