@@ -45,11 +45,7 @@ export function shownLearningRate(optimizer: tf.Optimizer): number {
  * @param name What the caller calls it, for the error.
  * @throws Error if the rate makes no sense or the optimizer has none.
  */
-export function setLearningRate(
-  optimizer: tf.Optimizer,
-  learningRate: number,
-  name = 'lr',
-): void {
+export function setLearningRate(optimizer: tf.Optimizer, learningRate: number, name = 'lr'): void {
   checkNumber(name, learningRate, 0);
   const rated = optimizer as Rated;
   if (!hasLearningRate(optimizer)) throw noLearningRate(optimizer, name);

@@ -72,9 +72,7 @@ export type StateEntry = NamedTensor | TensorData;
  *
  * @throws Error if the optimizer is not tfjs's and has no `getWeights`.
  */
-export function getOptimizerState(
-  optimizer: tf.Optimizer,
-): StateEntry[] | Promise<NamedTensor[]> {
+export function getOptimizerState(optimizer: tf.Optimizer): StateEntry[] | Promise<NamedTensor[]> {
   const fields = fieldsOf(optimizer);
   if (fields === null) {
     if (optimizer.getWeights === tf.Optimizer.prototype.getWeights) {
@@ -129,8 +127,7 @@ export function checkOptimizerState(
     if (want === undefined) problems.unexpected.push(`${label} ${name}`);
     else if (dtype !== wantDtype) {
       problems.wrongShape.push(`${label} ${name} (${dtype}, not ${wantDtype})`);
-    }
-    else if (!tf.util.arraysEqual([...want], shape)) {
+    } else if (!tf.util.arraysEqual([...want], shape)) {
       problems.wrongShape.push(`${label} ${name} (${shapeText(shape)}, not ${shapeText(want)})`);
     }
     required.delete(name);

@@ -4,7 +4,12 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage, updateAverage } from './average.js';
-import { getLearningRate, hasLearningRate, noLearningRate, setLearningRate } from './learning_rate.js';
+import {
+  getLearningRate,
+  hasLearningRate,
+  noLearningRate,
+  setLearningRate,
+} from './learning_rate.js';
 import { checkNumber, invalid } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
@@ -182,11 +187,7 @@ function checkOptimizer(
   }
 }
 
-function checkParams(
-  params: unknown,
-  index: number,
-  others: readonly Group[],
-): tf.Variable[] {
+function checkParams(params: unknown, index: number, others: readonly Group[]): tf.Variable[] {
   const variables: unknown[] = Array.isArray(params) ? [...params] : [params];
   if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
   const seen = new Set<tf.Variable>();

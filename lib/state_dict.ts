@@ -118,7 +118,8 @@ export function checkStateDict(state: unknown): asserts state is SWAStateDict {
   };
   const isRecord = (value: unknown): value is Record<string, unknown> =>
     value !== null && typeof value === 'object' && !Array.isArray(value);
-  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+  const isCount = (value: unknown): value is number =>
+    Number.isSafeInteger(value) && (value as number) >= 0;
   const tensor = (value: unknown, label: string): void => {
     const fault = tensorDataFault(value);
     if (fault) fail(`${label}: ${fault}`);

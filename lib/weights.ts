@@ -42,7 +42,9 @@ export async function toWeights(groups: readonly Group[]): Promise<NamedTensor[]
     { name: INDEX, tensor: tf.scalar(JSON.stringify(index), 'string') },
     ...entries.flatMap((list, g) =>
       list.flatMap((entry) =>
-        'tensor' in entry ? [{ name: `swa/opt_state/${g}/${entry.name}`, tensor: entry.tensor }] : [],
+        'tensor' in entry
+          ? [{ name: `swa/opt_state/${g}/${entry.name}`, tensor: entry.tensor }]
+          : [],
       ),
     ),
     ...buffers.map(([number, tensor]) => ({ name: `swa/swa_state/${number}`, tensor })),
