@@ -18,7 +18,7 @@ export function runningAverage(
   current: tf.Tensor,
   numAveraged: number,
 ): tf.Tensor {
-  return tf.add(averaged, tf.mul(tf.sub(current, averaged), 1 / (numAveraged + 1)));
+  return tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), 1 / (numAveraged + 1))));
 }
 
 /**

@@ -18,7 +18,7 @@ export type BnInput = tf.Tensor | readonly tf.Tensor[] | Readonly<Record<string,
 export type BnLoader<B = BnBatch> =
   | Iterable<B>
   | AsyncIterable<B>
-  | { iterator(): Promise<{ next(): Promise<{ value: B; done: boolean | undefined }> }> };
+  | { iterator(): Promise<{ next(): Promise<{ value: B; done?: boolean | undefined }> }> };
 
 /** Options of {@link updateBn}. */
 export interface BnUpdateOptions<M = unknown, B = unknown> {
@@ -340,8 +340,15 @@ function findBnLayers(model: unknown): { layer: BnLayer; frozen: boolean }[] {
     if (seen.has(owner)) return;
     seen.add(owner);
     const frozen = frozenAbove || (owner as { trainable?: boolean }).trainable === false;
-    if (isLayersBn(owner)) add(owner as BnLayer, frozen);
-    else visitAll(Object.values(owner), frozen);
+    if (isLayersBn(owner)) {
+      add(owner as BnLayer, frozen);
+      return;
+    }
+    const parts: Record<string, unknown> = { ...owner };
+    // Bidirectional keeps, unbuilt, the layer that it copies for each direction (tfjs-layers 4.22,
+    // wrappers.ts, `this.layer`).
+    if ('forwardLayer' in parts) delete parts['layer'];
+    visitAll(Object.values(parts), frozen);
   };
   const visitAll = (values: unknown[], frozen: boolean): void => {
     for (const value of values) {

@@ -8,8 +8,7 @@
  * is not tfjs's goes through its own `getWeights` and `setWeights`.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Problems, TensorData } from './state_dict.js';
-import { hostData, shapeText, toTensor, type NamedTensor } from './tensor_data.js';
+import { hostData, shapeText, toTensor, type NamedTensor, type TensorData } from './tensor_data.js';
 
 /** One variable's entry in one of an optimizer's slot lists, as tfjs keeps it. */
 interface Slot {
@@ -56,10 +55,18 @@ function fieldsOf(optimizer: tf.Optimizer) {
     .map(([name, suffix]) => ({
       name,
       suffix,
-      get: () => own[name] as (Slot | undefined)[],
-      set: (list: (Slot | undefined)[]) => void (own[name] = list),
+      get: () => own[name] as Slot[],
+      set: (list: Slot[]) => void (own[name] = list),
     }));
   return { scalars, slots };
+}
+
+/** What does not fit between a state and the optimizers that are to take it, by kind. */
+export interface Problems {
+  missing: string[];
+  unexpected: string[];
+  wrongShape: string[];
+  other: string[];
 }
 
 /** A named part of the state: still a tensor of the optimizer's, or plain data already. */
@@ -88,7 +95,7 @@ export function getOptimizerState(optimizer: tf.Optimizer): StateEntry[] | Promi
     { name: 'iterations', dtype: 'int32', shape: [], values: iterations },
     ...fields.scalars.map(([name, tensor]) => ({ name, tensor })),
     ...fields.slots.flatMap(({ name, get }) =>
-      get().flatMap((slot, i) => (slot ? [{ name: `${name}/${i}`, tensor: slot.variable }] : [])),
+      get().map(({ variable }, i) => ({ name: `${name}/${i}`, tensor: variable })),
     ),
   ];
 }
@@ -168,16 +175,29 @@ export function setOptimizerState(
     tf.tidy(() => variable.assign(toTensor(byName.get(name)!)));
   }
   for (const { name, suffix, get, set } of slots) {
-    tf.dispose(get().map((slot) => slot?.variable as tf.Variable));
+    tf.dispose(get().map(({ variable }) => variable));
     set(
-      params.flatMap((param, i) => {
+      sparse(params, ({ name: paramName }, i) => {
         const entry = byName.get(`${name}/${order[i]}`);
-        if (entry === undefined) return [undefined];
+        if (entry === undefined) return undefined;
         const variable = tf.tidy(() => tf.variable(toTensor(entry), false));
-        return [{ originalName: `${param.name}/${suffix}`, variable }];
+        return { originalName: `${paramName}/${suffix}`, variable };
       }),
     );
   }
+}
+
+/** A slot list with holes, which tfjs fills at the next step, where there is no slot. */
+function sparse(
+  params: readonly tf.Variable[],
+  slotOf: (param: tf.Variable, i: number) => Slot | undefined,
+): Slot[] {
+  const slots: Slot[] = [];
+  params.forEach((param, i) => {
+    const slot = slotOf(param, i);
+    if (slot) slots[i] = slot;
+  });
+  return slots;
 }
 
 /**
@@ -187,11 +207,12 @@ export function setOptimizerState(
  */
 export function alignSlots(optimizer: tf.Optimizer, params: readonly tf.Variable[]): void {
   for (const { suffix, get, set } of fieldsOf(optimizer)?.slots ?? []) {
-    const slots = get().filter((slot) => slot !== undefined);
+    const slots = get().flat(); // without holes
     const byName = new Map(slots.map((slot) => [slot.originalName, slot]));
-    const aligned = params.map(({ name }) => byName.get(`${name}/${suffix}`));
-    if (aligned.every((slot) => slot === undefined)) continue;
-    tf.dispose(slots.filter((slot) => !aligned.includes(slot)).map(({ variable }) => variable));
+    const aligned = sparse(params, ({ name }) => byName.get(`${name}/${suffix}`));
+    if (aligned.length === 0) continue;
+    const strays = slots.filter((slot) => !aligned.includes(slot));
+    tf.dispose(strays.map(({ variable }) => variable));
     set(aligned);
   }
 }

@@ -17,8 +17,15 @@ export interface AveragingSchedule {
 
 /** Raises `Invalid swaFreq: 0 (expected an integer >= 1)` for the option called `name`. */
 export function invalid(name: string, value: unknown, expected: string): never {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  throw new Error(`Invalid ${name}: ${shown} (expected ${expected})`);
+  throw new Error(`Invalid ${name}: ${shown(value)} (expected ${expected})`);
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const { name } = value.constructor ?? Object;
+  return name === 'Object' ? 'an object' : `an instance of ${name}`;
 }
 
 /** Passes on a finite number that is at least `min`, and refuses anything else. */
@@ -32,6 +39,13 @@ export function checkNumber(
     return invalid(name, value, expected);
   }
   return value;
+}
+
+/** Refuses an option that is not among the known ones. */
+export function checkKeys(options: object, known: readonly string[]): void {
+  const stray = Object.keys(options).find((key) => !known.includes(key));
+  if (stray === undefined) return;
+  throw new Error(`Unknown option ${stray} (known ones: ${known.join(', ')})`);
 }
 
 /**

@@ -134,20 +134,29 @@ export function templateOf(optimizer: tf.Optimizer): OptimizerTemplate {
   return { optimizer, config: { ...optimizer.getConfig() } };
 }
 
+/** A group whose options were found to be sound, before anything is made or changed for it. */
+export interface GroupPlan {
+  readonly params: readonly tf.Variable[];
+  readonly lr: number | undefined;
+  /** The base optimizer as given; `undefined`: make one from the template. */
+  readonly optimizer: tf.Optimizer | undefined;
+  readonly hyperparameters: Record<string, unknown>;
+}
+
 /**
- * Checks one group's options and gives it its base optimizer: the wrapped one for the first group,
- * else the `optimizer` that it brings, else one made from the template.
+ * Checks one group's options. Its base optimizer is the wrapped one for the first group, else the
+ * `optimizer` that it brings, else one made from the template.
  *
  * @param options As the caller wrote them.
  * @param template The wrapped optimizer.
- * @param others The groups that there are already.
- * @throws Error that names the variable or the hyper-parameter at fault; nothing has changed then.
+ * @param others The groups before it.
+ * @throws Error that names the variable or the hyper-parameter at fault.
  */
-export function makeGroup(
+export function planGroup(
   options: ParamGroupOptions,
   template: OptimizerTemplate,
-  others: readonly Group[],
-): Group {
+  others: readonly Pick<GroupPlan, 'params' | 'optimizer'>[],
+): GroupPlan {
   const index = others.length;
   if (options === null || typeof options !== 'object') {
     return invalid(`paramGroups[${index}]`, options, 'an object {params, ...}');
@@ -156,17 +165,24 @@ export function makeGroup(
   const variables = checkParams(params, index, others);
   if (brought !== undefined) checkOptimizer(brought, index, template, others);
 
-  const given = brought ?? (index === 0 ? template.optimizer : undefined);
-  const base = given ?? template.optimizer;
-  const config = given ? given.getConfig() : template.config;
+  const optimizer = brought ?? (index === 0 ? template.optimizer : undefined);
+  const base = optimizer ?? template.optimizer;
+  const config = optimizer ? optimizer.getConfig() : template.config;
   if (lr !== undefined) {
     checkNumber('lr', lr, 0);
     if (!hasLearningRate(base)) throw noLearningRate(base, 'lr');
   }
-  checkHyperparameters(hyperparameters, index, base, config, given !== undefined);
+  checkHyperparameters(hyperparameters, index, base, config, optimizer !== undefined);
+  return { params: variables, lr, optimizer, hyperparameters };
+}
 
-  if (given) alignSlots(given, variables);
-  const group = new Group(variables, given ?? makeOptimizer(template, hyperparameters));
+/** Makes a group of a plan. */
+export function makeGroup(
+  { params, lr, optimizer, hyperparameters }: GroupPlan,
+  template: OptimizerTemplate,
+): Group {
+  if (optimizer) alignSlots(optimizer, params);
+  const group = new Group(params, optimizer ?? makeOptimizer(template, hyperparameters));
   if (lr !== undefined) group.lr = lr;
   return group;
 }
@@ -175,7 +191,7 @@ function checkOptimizer(
   optimizer: unknown,
   index: number,
   template: OptimizerTemplate,
-  others: readonly Group[],
+  others: readonly Pick<GroupPlan, 'optimizer'>[],
 ): void {
   const name = `optimizer of parameter group ${index}`;
   if (!isOptimizer(optimizer)) invalid(name, optimizer, 'a tf.train optimizer');
@@ -187,7 +203,11 @@ function checkOptimizer(
   }
 }
 
-function checkParams(params: unknown, index: number, others: readonly Group[]): tf.Variable[] {
+function checkParams(
+  params: unknown,
+  index: number,
+  others: readonly Pick<GroupPlan, 'params'>[],
+): tf.Variable[] {
   const variables: unknown[] = Array.isArray(params) ? [...params] : [params];
   if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
   const seen = new Set<tf.Variable>();

@@ -10,6 +10,7 @@ import {
   keepsOwnState,
   setOptimizerState,
   setOwnState,
+  type Problems,
   type StateEntry,
 } from './optimizer_state.js';
 import { hasLearningRate, noLearningRate, shownLearningRate } from './learning_rate.js';
@@ -46,14 +47,6 @@ export interface SWAStateDict {
   /** By number of the parameter, as a string: its average; only parameters that have one. */
   swa_state: Record<string, { swa_buffer: TensorData }>;
   param_groups: ParamGroupState[];
-}
-
-/** What does not fit between a state and a wrapper, by kind. */
-export interface Problems {
-  missing: string[];
-  unexpected: string[];
-  wrongShape: string[];
-  other: string[];
 }
 
 /** The description of each group: everything but tensors. */

@@ -12,13 +12,15 @@ import {
   shownLearningRate,
 } from './learning_rate.js';
 import { keepsOwnState, setOwnState } from './optimizer_state.js';
-import { checkSchedule, invalid } from './options.js';
+import { checkKeys, checkSchedule, invalid } from './options.js';
 import {
   disposeOptimizer,
   Group,
   isOptimizer,
   makeGroup,
+  planGroup,
   templateOf,
+  type GroupPlan,
   type OptimizerTemplate,
   type ParamGroup,
   type ParamGroupOptions,
@@ -120,6 +122,7 @@ export class SWA extends tf.Optimizer {
   constructor(optimizer: tf.Optimizer, options: SWAOptions = {}) {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
+    checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups']);
     const schedule = checkSchedule(options, (message) => this.warn(message));
     if (schedule.swaLr !== null && !hasLearningRate(optimizer)) {
       throw noLearningRate(optimizer, 'swaLr');
@@ -130,7 +133,12 @@ export class SWA extends tf.Optimizer {
     this.swaFreq = schedule.swaFreq;
     this.swaLr = schedule.swaLr;
     this.template = templateOf(optimizer);
-    for (const group of options.paramGroups ?? []) this.addParamGroup(group);
+    if (options.paramGroups === undefined) return;
+    if (!Array.isArray(options.paramGroups) || options.paramGroups.length === 0) {
+      invalid('paramGroups', options.paramGroups, 'a list of at least one group');
+    }
+    this.enter(this.makeGroups(options.paramGroups));
+    this.named = true;
   }
 
   /** The parameter groups, in order; none before the first step if none were given. */
@@ -332,9 +340,10 @@ export class SWA extends tf.Optimizer {
     if (this.pending) {
       throw new Error('The loaded state waits for the first step: add groups before loading');
     }
-    const made = this.adopt(group);
-    if (this.groups.length === 1) this.named = true;
-    return made;
+    const made = this.makeGroups([group]);
+    if (this.groups.length === 0) this.named = true;
+    this.enter(made);
+    return made[0]!;
   }
 
   /**
@@ -482,46 +491,51 @@ export class SWA extends tf.Optimizer {
       );
     }
     if (this.pending && this.groups.length === 0) this.resume(strays);
-    else this.adopt({ params: strays });
+    else this.enter(this.makeGroups([{ params: strays }]));
   }
 
+  /** Keeps a state until the first step tells the variables. */
   private async keepForFirstStep(state: SWAStateDict): Promise<void> {
-    if (keepsOwnState(this.optimizer)) {
-      if (state.param_groups.length > 1) {
+    // A state without groups is that of a wrapper before its first step, as this one is.
+    const [first, ...others] = Object.values(state.opt_state);
+    if (first && keepsOwnState(this.optimizer)) {
+      if (others.length > 0) {
         throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
       }
-      await setOwnState(this.optimizer, state.opt_state[0] ?? []);
+      await setOwnState(this.optimizer, first);
     }
-    this.pending = structuredClone(state);
+    this.pending = first ? structuredClone(state) : null;
   }
 
   /** Makes the groups of a loaded state, now that the first step has told the variables. */
   private resume(variables: readonly tf.Variable[]): void {
     const state = this.pending!;
-    const made: Group[] = [];
+    const groups = this.makeGroups(groupByName(state, variables));
     try {
-      for (const options of groupByName(state, variables)) {
-        made.push(makeGroup(options, this.template, made));
-      }
-      fitState(made, state).apply();
+      fitState(groups, state).apply();
     } catch (error) {
-      for (const { optimizer } of made.slice(1)) disposeOptimizer(optimizer);
+      for (const { optimizer } of groups.slice(1)) disposeOptimizer(optimizer);
       throw error;
     }
     this.pending = null;
-    for (const group of made) this.enter(group);
+    this.enter(groups);
     this.checkNotSwapped('step');
   }
 
-  private adopt(options: ParamGroupOptions): Group {
-    const group = makeGroup(options, this.template, this.groups);
-    this.enter(group);
-    return group;
+  /** Makes groups, after the options of all of them were checked. */
+  private makeGroups(options: readonly ParamGroupOptions[]): Group[] {
+    const plans: GroupPlan[] = [];
+    for (const group of options) {
+      plans.push(planGroup(group, this.template, [...this.groups, ...plans]));
+    }
+    return plans.map((plan) => makeGroup(plan, this.template));
   }
 
-  private enter(group: Group): void {
-    this.groups.push(group);
-    group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
+  private enter(groups: readonly Group[]): void {
+    for (const group of groups) {
+      this.groups.push(group);
+      group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
+    }
   }
 
   private checkUsable(): void {

@@ -75,6 +75,46 @@ export function golden(name: string): any {
   return JSON.parse(readFileSync(new URL(`golden/${name}.json`, import.meta.url), 'utf8'));
 }
 
+/** The quadratic problem of the recorded traces (spec/golden/README.md), with fresh variables. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON of many shapes
+export function quadratic({ x0, y0, dx, dy, cx, cy, k }: any) {
+  const x = variable(x0 as number[]);
+  const y = variable(y0 as number[][]);
+  const half = (d: number[], c: number[], v: tf.Variable): tf.Tensor =>
+    tf.mul(0.5, tf.sum(tf.mul(d, tf.square(tf.sub(v, c)))));
+  const loss = (): tf.Scalar =>
+    tf.tidy(() => {
+      const coupling = tf.mul(k as number, tf.mul(tf.sum(x), tf.sum(y)));
+      return tf.add(tf.add(half(dx, cx, x), half(dy, cy, y)), coupling);
+    });
+  return { x, y, loss };
+}
+
+/** The seven tfjs optimizers and Nesterov, at rates that train the little problems of the specs. */
+export const OPTIMIZERS: Record<string, () => tf.Optimizer> = {
+  sgd: () => tf.train.sgd(0.05),
+  momentum: () => tf.train.momentum(0.05, 0.9),
+  nesterov: () => tf.train.momentum(0.05, 0.9, true),
+  adagrad: () => tf.train.adagrad(0.05),
+  adadelta: () => tf.train.adadelta(0.05),
+  adam: () => tf.train.adam(0.05),
+  adamax: () => tf.train.adamax(0.05, 0.9, 0.999, 1e-7, 0.01),
+  rmsprop: () => tf.train.rmsprop(0.05),
+  'rmsprop, centered': () => tf.train.rmsprop(0.05, 0.9, 0.5, 1e-3, true),
+};
+
+/** The loss `0.5 sum(v^2)`, whose gradient is v: SGD at a rate r multiplies v by 1 - r. */
+export const half =
+  (...vs: tf.Variable[]) =>
+  (): tf.Scalar =>
+    tf.tidy(() => tf.addN(vs.map((v) => tf.mul(0.5, tf.sum(tf.square(v)))))) as tf.Scalar;
+
+/** Frees the scalar that MomentumOptimizer's own dispose forgets, and the rest. */
+export function disposeBare(optimizer: tf.Optimizer): void {
+  optimizer.dispose();
+  tf.dispose((optimizer as unknown as { c: tf.Tensor }).c);
+}
+
 /** Uniform numbers in [0, 1) that are the same in every run (mulberry32). */
 export function random(seed: number): () => number {
   let state = seed >>> 0;

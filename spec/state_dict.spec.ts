@@ -1,0 +1,672 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { assert } from 'chai';
+import { SWA, type SWAOptions, type SWAStateDict } from '../lib/index.js';
+import {
+  assertFails,
+  disposeBare,
+  half,
+  OPTIMIZERS,
+  own,
+  random,
+  variable,
+  warningsOf,
+} from './support.js';
+
+const swaOf = (optimizer: tf.Optimizer, options?: SWAOptions): SWA =>
+  own(new SWA(optimizer, options));
+
+/** A net's worth of variables, the same at every call but for their names. */
+function parameters(): tf.Variable[] {
+  const next = random(7);
+  return [3, 5, 2, 4].map((size) => variable(Array.from({ length: size }, () => next() - 0.5)));
+}
+
+/** Least squares of a few numbers: every variable's gradient differs from step to step. */
+function loss(vs: tf.Variable[], step: number): () => tf.Scalar {
+  return () =>
+    tf.tidy(() =>
+      tf.addN(
+        vs.map((v, i) => tf.sum(tf.square(tf.sub(tf.mul(v, 1 + 0.3 * i), Math.sin(step + i))))),
+      ),
+    ) as tf.Scalar;
+}
+
+const groupings: Record<string, (vs: tf.Variable[]) => SWAOptions> = {
+  'one group': (vs) => ({ paramGroups: [{ params: vs }] }),
+  'three groups': ([a, b, c, d]) => ({
+    paramGroups: [{ params: [a!, b!] }, { params: c!, lr: 0.02 }, { params: d! }],
+  }),
+};
+
+/** Steps from `from` (exclusive) to `to`, and averages on its own at two moments. */
+function train(swa: SWA, vs: tf.Variable[], from: number, to: number): void {
+  for (let step = from + 1; step <= to; step++) {
+    swa.minimize(loss(vs, step));
+    if (step === 5 || step === 16) swa.updateSwaGroup(swa.paramGroups.at(-1)!);
+  }
+}
+
+const bits = (vs: tf.Variable[]): number[][] => vs.map((v) => [...v.dataSync()]);
+
+/** The same state without names, which differ from one set of variables to the next. */
+const unnamed = (state: SWAStateDict) => ({
+  ...state,
+  param_groups: state.param_groups.map((group) => ({ ...group, param_names: null })),
+});
+
+describe('stateDict and loadStateDict', () => {
+  it('give plain data in the opt_state / swa_state / param_groups shape', async () => {
+    const [a, b] = [variable([8], 'state/a'), variable([[2], [4]], 'state/b')];
+    const swa = swaOf(tf.train.momentum(0.5, 0.5), {
+      paramGroups: [{ params: a }, { params: b, lr: 0.25 }],
+    });
+    swa.minimize(half(a, b));
+    swa.minimize(half(a, b));
+    swa.updateSwaGroup(swa.paramGroups[1]!);
+    // a: 8, velocity 8, 4; velocity 4 + 4 = 8, 0.
+    // b: 2 and 4, velocity 2 and 4, 1.5 and 3; velocity 1 + 1.5 = 2.5 and 5, 0.875 and 1.75
+    const state = await swa.stateDict();
+    const expected: SWAStateDict = {
+      opt_state: {
+        0: [
+          { name: 'iterations', dtype: 'int32', shape: [], values: Int32Array.of(2) },
+          { name: 'accumulations/0', dtype: 'float32', shape: [1], values: Float32Array.of(8) },
+        ],
+        1: [
+          { name: 'iterations', dtype: 'int32', shape: [], values: Int32Array.of(2) },
+          {
+            name: 'accumulations/0',
+            dtype: 'float32',
+            shape: [2, 1],
+            values: Float32Array.of(2.5, 5),
+          },
+        ],
+      },
+      swa_state: {
+        1: {
+          swa_buffer: {
+            name: 'swa_buffer',
+            dtype: 'float32',
+            shape: [2, 1],
+            values: Float32Array.of(0.875, 1.75),
+          },
+        },
+      },
+      param_groups: [
+        {
+          params: [0],
+          param_names: ['state/a'],
+          lr: 0.5,
+          n_avg: 0,
+          step_counter: 2,
+          swapped: false,
+          momentum: 0.5,
+          useNesterov: false,
+        },
+        {
+          params: [1],
+          param_names: ['state/b'],
+          lr: 0.25,
+          n_avg: 1,
+          step_counter: 2,
+          swapped: false,
+          momentum: 0.5,
+          useNesterov: false,
+        },
+      ],
+    };
+    assert.deepEqual(state, expected);
+    assert.deepEqual(structuredClone(state), expected);
+  });
+
+  describe('N steps, save, load, M steps are N + M steps, bit for bit', () => {
+    for (const [name, make] of Object.entries(OPTIMIZERS)) {
+      for (const [grouping, groups] of Object.entries(groupings)) {
+        for (const swapped of [false, true]) {
+          it(`${name}, ${grouping}${swapped ? ', swapped' : ''}`, async () => {
+            const options = { swaStart: 4, swaFreq: 3, swaLr: 0.03 };
+            const whole = parameters();
+            const unbroken = swaOf(make(), { ...options, ...groups(whole) });
+            train(unbroken, whole, 0, 11);
+            const before = parameters();
+            const first = swaOf(make(), { ...options, ...groups(before) });
+            train(first, before, 0, 11);
+            if (swapped) first.swapSwaSgd();
+            const state = structuredClone(await first.stateDict());
+
+            // As in another process: other variables, which get the saved values, another wrapper.
+            const after = parameters();
+            after.forEach((v, i) => v.assign(before[i]!));
+            const second = swaOf(make(), { ...options, ...groups(after) });
+            await second.loadStateDict(state);
+            assert.equal(second.swapped, swapped);
+            assert.deepEqual(unnamed(await second.stateDict()), unnamed(state));
+            if (swapped) second.swapSwaSgd();
+
+            train(unbroken, whole, 11, 23);
+            train(second, after, 11, 23);
+            assert.deepEqual(bits(after), bits(whole), 'parameters');
+            assert.deepEqual(
+              unnamed(await second.stateDict()),
+              unnamed(await unbroken.stateDict()),
+              'averages, slots, counters and rates',
+            );
+          });
+        }
+      }
+    }
+  });
+
+  it('load into a wrapper that has gone another way, and free what they replace', async () => {
+    const vs = parameters();
+    const swa = swaOf(tf.train.adam(0.05), {
+      swaStart: 2,
+      swaFreq: 1,
+      paramGroups: [{ params: vs }],
+    });
+    train(swa, vs, 0, 6);
+    const state = await swa.stateDict();
+    const values = bits(vs);
+    const { numTensors, numBytes } = tf.memory();
+    train(swa, vs, 6, 9);
+    await swa.loadStateDict(state);
+    assert.deepEqual(await swa.stateDict(), state);
+    assert.deepEqual([tf.memory().numTensors, tf.memory().numBytes], [numTensors, numBytes]);
+    assert.notDeepEqual(bits(vs), values, 'the parameters are the model’s');
+    // Back to before the first step: the slots and averages go.
+    const fresh = parameters();
+    const other = swaOf(tf.train.adam(0.05), { paramGroups: [{ params: fresh }] });
+    const start = await other.stateDict();
+    start.param_groups[0]!.param_names = state.param_groups[0]!.param_names;
+    await swa.loadStateDict(start);
+    assert.deepEqual(unnamed(await swa.stateDict()), unnamed(start));
+  });
+
+  it('is of the moment of the call, whatever follows before it is awaited', async () => {
+    const vs = parameters();
+    const swa = swaOf(tf.train.adam(0.05), {
+      swaStart: 0,
+      swaFreq: 1,
+      paramGroups: [{ params: vs }],
+    });
+    train(swa, vs, 0, 3);
+    const before = await swa.stateDict();
+    const pending = swa.stateDict();
+    train(swa, vs, 3, 6);
+    assert.deepEqual(await pending, before);
+  });
+
+  it('does not share its arrays with the wrapper', async () => {
+    const v = variable([8]);
+    const swa = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+    swa.minimize(half(v), false, [v]);
+    const state = await swa.stateDict();
+    const kept = structuredClone(state);
+    for (const { values } of state.opt_state[0]!) values.fill(99);
+    state.swa_state[0]!.swa_buffer.values.fill(99);
+    assert.deepEqual(await swa.stateDict(), kept);
+    await swa.loadStateDict(kept);
+    for (const { values } of kept.opt_state[0]!) values.fill(99);
+    kept.swa_state[0]!.swa_buffer.values.fill(99);
+    swa.swapSwaSgd();
+    assert.equal(v.dataSync()[0], 4);
+  });
+
+  describe('match parameters', () => {
+    it('by name where all names match, in whatever order', async () => {
+      const [a, b] = [variable([8], 'match/a'), variable([2], 'match/b')];
+      const from = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: [a, b] }] });
+      from.minimize(half(a, b));
+      from.updateSwa(); // a: velocity 8, average 4; b: velocity 2, average 1
+      const state = await from.stateDict();
+      const to = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: [b, a] }] });
+      await to.loadStateDict(state);
+      const { opt_state, swa_state } = await to.stateDict();
+      assert.deepEqual(
+        opt_state[0]!.slice(1).map(({ values }) => values[0]),
+        [2, 8],
+      );
+      assert.deepEqual(
+        [swa_state[0], swa_state[1]].map((s) => s!.swa_buffer.values[0]),
+        [1, 4],
+      );
+    });
+
+    it('by position else', async () => {
+      const [a, b] = [variable([8], 'position/a'), variable([2], 'position/b')];
+      const from = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [a, b] }] });
+      from.updateSwa();
+      const [c, d] = [variable([0], 'position/c'), variable([0], 'position/d')];
+      const to = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [c, d] }] });
+      await to.loadStateDict(await from.stateDict());
+      to.swapSwaSgd();
+      assert.deepEqual([c.dataSync()[0], d.dataSync()[0]], [8, 2]);
+    });
+  });
+
+  describe('refuse what does not fit, and change nothing', () => {
+    /** A wrapper of Momentum with averages, over variables of shapes [2] and [3]. */
+    async function trained(prefix: string, sizes = [2, 3]) {
+      const vs = sizes.map((size, i) => variable(Array(size).fill(i + 1), `${prefix}/${i}`));
+      const swa = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: vs }] });
+      swa.minimize(half(...vs));
+      swa.updateSwa();
+      return { swa, vs, state: await swa.stateDict() };
+    }
+
+    const refuses = async (
+      change: (state: SWAStateDict) => unknown,
+      message: string | RegExp,
+    ): Promise<void> => {
+      const { swa, vs, state } = await trained('refuse');
+      const values = bits(vs);
+      const { numTensors } = tf.memory();
+      const changed = structuredClone(state);
+      const replaced = change(changed);
+      const given = (replaced === undefined ? changed : replaced) as SWAStateDict;
+      await assertFails(() => swa.loadStateDict(given), message);
+      assert.deepEqual(await swa.stateDict(), state);
+      assert.deepEqual(bits(vs), values);
+      assert.equal(tf.memory().numTensors, numTensors);
+      swa.dispose();
+      tf.dispose(vs);
+    };
+
+    it('with lists of what is missing, unexpected and of the wrong shape', async () => {
+      const { swa, state } = await trained('lists');
+      const other = await trained('other', [2, 4]);
+      await assertFails(
+        () => swa.loadStateDict(other.state),
+        'The state does not fit this SWA; of the wrong shape: ' +
+          'opt_state[0] accumulations/1 ([4], not [3]), ' +
+          'swa_state[1] of lists/1 ([4], not [3])',
+      );
+      const longer = await trained('longer', [2, 3, 1]);
+      await assertFails(
+        () => swa.loadStateDict(longer.state),
+        'The state does not fit this SWA; group 0 has 3 parameters in the state, 2 here; ' +
+          'missing: lists/0, lists/1; unexpected: longer/0, longer/1, longer/2',
+      );
+      assert.deepEqual(await swa.stateDict(), state);
+    });
+
+    it('another number of groups', async () => {
+      const { swa, vs, state } = await trained('count');
+      const extra = variable([1], 'count/extra');
+      swa.addParamGroup({ params: extra });
+      const both = await swa.stateDict();
+      await assertFails(
+        () => swa.loadStateDict(state),
+        'The state does not fit this SWA; the state has 1 parameter group, the wrapper ' +
+          '2 parameter groups; missing: count/extra',
+      );
+      const single = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: vs }] });
+      await assertFails(() => single.loadStateDict(both), /; unexpected: count\/extra$/);
+    });
+
+    it('another optimizer', async () => {
+      const { state, vs } = await trained('kind');
+      const swa = swaOf(tf.train.rmsprop(0.5, 0.9, 0.5), { paramGroups: [{ params: vs }] });
+      const empty = await swa.stateDict();
+      await assertFails(
+        () => swa.loadStateDict(state),
+        /decay of group 0 is missing in the state, 0.9 here; .*missing: opt_state\[0\] accumulatedMeanSquares\/0, .*unexpected: opt_state\[0\] accumulations\/0, opt_state\[0\] accumulations\/1$/,
+      );
+      assert.deepEqual(await swa.stateDict(), empty);
+    });
+
+    it('other hyper-parameters, since training would go on otherwise', () =>
+      refuses(
+        (state) => void (state.param_groups[0]!['momentum'] = 0.9),
+        'The state does not fit this SWA; momentum of group 0 is 0.9 in the state, 0.5 here',
+      ));
+
+    it('slots that are missing, unknown or of another dtype', async () => {
+      await refuses(
+        (state) => void state.opt_state[0]!.splice(1, 1),
+        'The state does not fit this SWA; missing: opt_state[0] accumulations/0',
+      );
+      await refuses(
+        (state) => void (state.opt_state[0]![1]!.name = 'accumulations/7'),
+        'The state does not fit this SWA; missing: opt_state[0] accumulations/0; ' +
+          'unexpected: opt_state[0] accumulations/7',
+      );
+      await refuses((state) => {
+        state.opt_state[0]![0]!.dtype = 'float32';
+        state.opt_state[0]![0]!.values = Float32Array.of(1);
+      }, 'The state does not fit this SWA; of the wrong shape: opt_state[0] iterations (float32, not int32)');
+      await refuses((state) => {
+        state.swa_state[0]!.swa_buffer.dtype = 'int32';
+        state.swa_state[0]!.swa_buffer.values = Int32Array.of(1, 2);
+      }, /of the wrong shape: swa_state\[0\] of refuse\/0/);
+    });
+
+    const broken: [string, (state: SWAStateDict) => unknown, RegExp][] = [
+      ['nothing', () => null, /it is null$/],
+      ['no record', () => 'text', /it is text$/],
+      ['no opt_state', (s) => Reflect.deleteProperty(s, 'opt_state') && s, /opt_state is missing$/],
+      ['no swa_state', (s) => void (s.swa_state = [] as never), /swa_state is missing$/],
+      ['no groups', (s) => void (s.param_groups = {} as never), /param_groups is missing$/],
+      [
+        'a null group',
+        (s) => void (s.param_groups[0] = null as never),
+        /param_groups\[0\] is null$/,
+      ],
+      ['params out of order', (s) => void s.param_groups[0]!.params.reverse(), /do not count/],
+      [
+        'too few names',
+        (s) => void s.param_groups[0]!.param_names.pop(),
+        /not one name a parameter$/,
+      ],
+      [
+        'a name that is none',
+        (s) => void (s.param_groups[0]!.param_names[0] = 1 as never),
+        /not one/,
+      ],
+      ['a negative rate', (s) => void (s.param_groups[0]!.lr = -1), /lr is -1$/],
+      ['a rate as text', (s) => void (s.param_groups[0]!.lr = '1' as never), /lr is 1$/],
+      ['an infinite rate', (s) => void (s.param_groups[0]!.lr = Infinity), /lr is Infinity$/],
+      ['n_avg below 0', (s) => void (s.param_groups[0]!.n_avg = -1), /n_avg is -1$/],
+      ['half a step', (s) => void (s.param_groups[0]!.step_counter = 1.5), /step_counter is 1.5$/],
+      [
+        'swapped as text',
+        (s) => void (s.param_groups[0]!.swapped = 'no' as never),
+        /swapped is no$/,
+      ],
+      [
+        'swapped without an average',
+        (s) => {
+          Object.assign(s.param_groups[0]!, { swapped: true, n_avg: 0 });
+          s.swa_state = {};
+        },
+        /param_groups\[0\] is swapped but has no average$/,
+      ],
+      ['no optimizer state', (s) => void delete s.opt_state[0], /opt_state has no group 0$/],
+      ['a stray group', (s) => void (s.opt_state[3] = []), /a group 3 that param_groups lacks$/],
+      ['an average missing', (s) => void delete s.swa_state[1], /swa_state\[1\] is missing$/],
+      ['a stray average', (s) => void (s.swa_state[9] = s.swa_state[1]!), /swa_state\[9\] is no/],
+      ['an average of n_avg 0', (s) => void (s.param_groups[0]!.n_avg = 0), /swa_state\[0\] is no/],
+      [
+        'a null average',
+        (s) => void (s.swa_state[1] = null as never),
+        /swa_buffer: null is no tensor/,
+      ],
+      [
+        'another dtype',
+        (s) => void (s.swa_state[1]!.swa_buffer.dtype = 'string' as never),
+        /dtype is string, not float32, int32 or bool$/,
+      ],
+      [
+        'a dtype of the prototype',
+        (s) => void (s.swa_state[1]!.swa_buffer.dtype = 'constructor' as never),
+        /dtype is constructor/,
+      ],
+      [
+        'a shape of fractions',
+        (s) => void (s.swa_state[1]!.swa_buffer.shape = [1.5, 2]),
+        /shape is 1.5,2, not a list of integers >= 0$/,
+      ],
+      [
+        'too few values',
+        (s) => void (s.swa_state[1]!.swa_buffer.values = Float32Array.of(1, 2)),
+        /2 values for the shape \[3\]$/,
+      ],
+      [
+        'values of another kind',
+        (s) => void (s.opt_state[0]![1]!.values = [1, 2] as never),
+        /opt_state\[0\]\[1\]: values are not a Float32Array$/,
+      ],
+      [
+        'a tensor without a name',
+        (s) => Reflect.deleteProperty(s.opt_state[0]![1]!, 'name') && s,
+        /name is undefined, not a string$/,
+      ],
+    ];
+    for (const [name, change, message] of broken) {
+      it(`a broken state: ${name}`, () =>
+        refuses(change, new RegExp(`^Not a state dict of SWA: [^]*${message.source}`)));
+    }
+  });
+
+  describe('a wrapper that knows no variables yet', () => {
+    it('keeps the state for its first step', async () => {
+      const whole = parameters();
+      const options = { swaStart: 2, swaFreq: 2 };
+      const unbroken = swaOf(tf.train.adam(0.05), options);
+      const step = (swa: SWA, vs: tf.Variable[], i: number) => swa.minimize(loss(vs, i), false, vs);
+      const first = swaOf(tf.train.adam(0.05), options);
+      const before = parameters();
+      for (let i = 1; i <= 6; i++) step(first, before, i);
+      for (let i = 1; i <= 10; i++) step(unbroken, whole, i);
+
+      const state = await first.stateDict();
+      const second = swaOf(tf.train.adam(0.05), options);
+      await second.loadStateDict(state);
+      assert.deepEqual(await second.stateDict(), state);
+      await assertFails(
+        () => second.addParamGroup({ params: variable([1]) }),
+        'The loaded state waits for the first step: add groups before loading',
+      );
+      const after = parameters();
+      after.forEach((v, i) => v.assign(before[i]!));
+      for (let i = 7; i <= 10; i++) step(second, after, i);
+      assert.deepEqual(bits(after), bits(whole));
+      assert.deepEqual(unnamed(await second.stateDict()), unnamed(await unbroken.stateDict()));
+    });
+
+    it('makes the groups of the state, by name, with their hyper-parameters', async () => {
+      const [a, b] = [variable([8], 'resume/a'), variable([8], 'resume/b')];
+      const first = swaOf(tf.train.momentum(0.5, 0.5), {
+        paramGroups: [{ params: b }, { params: a, momentum: 0.25, lr: 0.125 }],
+      });
+      first.minimize(half(a, b));
+      const state = await first.stateDict();
+      const second = swaOf(tf.train.momentum(0.5, 0.5));
+      await second.loadStateDict(state);
+      second.minimize(half(a, b), false, [a, b]);
+      assert.deepEqual(
+        second.paramGroups.map(({ params, lr, step_counter }) => [params[0], lr, step_counter]),
+        [
+          [b, 0.5, 2],
+          [a, 0.125, 2],
+        ],
+      );
+      assert.equal(second.paramGroups[1]!.optimizer.getConfig()['momentum'], 0.25);
+      const third = swaOf(tf.train.momentum(0.5, 0.5));
+      await third.loadStateDict(state);
+      const c = variable([1]);
+      const { numTensors } = tf.memory();
+      await assertFails(
+        () => third.minimize(half(a, c), false, [a, c]),
+        /has several parameter groups whose names are not those of the variables/,
+      );
+      assert.deepEqual([third.paramGroups.length, tf.memory().numTensors], [0, numTensors]);
+    });
+
+    it('refuses at its first step a state that does not fit, and stays as it was', async () => {
+      const a = variable([8, 8]);
+      const first = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      first.minimize(half(a), false, [a]);
+      const second = swaOf(tf.train.momentum(0.5, 0.5));
+      await second.loadStateDict(await first.stateDict());
+      const b = variable([8]);
+      await assertFails(
+        () => second.minimize(half(b), false, [b]),
+        /of the wrong shape: opt_state\[0\] accumulations\/0 \(\[2\], not \[1\]\)/,
+      );
+      assert.deepEqual([b.dataSync()[0], second.paramGroups.length], [8, 0]);
+    });
+
+    it('refuses the step after a state that was swapped, and swaps back then', async () => {
+      const v = variable([8]);
+      const first = swaOf(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1 });
+      for (let i = 0; i < 2; i++) first.minimize(half(v), false, [v]);
+      first.swapSwaSgd(); // v = 3, the average of 4 and 2
+      const second = swaOf(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1 });
+      await second.loadStateDict(await first.stateDict());
+      await assertFails(() => second.minimize(half(v), false, [v]), /Cannot step while swapped/);
+      assert.deepEqual([v.dataSync()[0], second.swapped], [3, true]);
+      second.swapSwaSgd();
+      second.minimize(half(v), false, [v]);
+      assert.equal(v.dataSync()[0], 1);
+    });
+  });
+
+  describe("a base optimizer that is not tfjs's", () => {
+    /** Keeps a sum of gradients a variable, and saves it the way that tfjs documents. */
+    class Summing extends tf.SGDOptimizer {
+      static override get className(): string {
+        return 'Summing';
+      }
+      sums: tf.Variable[] = [];
+      override applyGradients(gradients: { name: string; tensor: tf.Tensor }[]): void {
+        gradients.forEach(({ name, tensor }, i) => {
+          const v = tf.engine().registeredVariables[name]!;
+          this.sums[i] ??= tf.tidy(() => tf.variable(tf.zerosLike(v), false));
+          tf.tidy(() => {
+            const sum = tf.add(this.sums[i]!, tensor);
+            this.sums[i]!.assign(sum);
+            v.assign(tf.sub(v, tf.mul(sum, this.learningRate)));
+          });
+        });
+        this.incrementIterations();
+      }
+      override async getWeights() {
+        const iter = await this.saveIterations();
+        return [iter, ...this.sums.map((tensor, i) => ({ name: `sum${i}`, tensor }))];
+      }
+      override async setWeights(weights: { name: string; tensor: tf.Tensor }[]): Promise<void> {
+        const sums = await this.extractIterations(weights);
+        tf.dispose(this.sums);
+        this.sums = sums.map(({ tensor }) => tf.variable(tensor, false));
+      }
+      override dispose(): void {
+        super.dispose();
+        tf.dispose(this.sums);
+      }
+    }
+
+    for (const named of [true, false]) {
+      it(`goes through its own getWeights and setWeights${named ? '' : ', before the first step too'}`, async () => {
+        const [v, w] = [variable([8]), variable([8])];
+        const first = swaOf(new Summing(0.25));
+        first.minimize(half(v), false, [v]); // sum 8, 8 - 2 = 6
+        const { numTensors } = tf.memory();
+        const state = await first.stateDict();
+        assert.equal(tf.memory().numTensors, numTensors);
+        assert.deepEqual(
+          state.opt_state[0]!.map(({ name, values }) => [name, values[0]]),
+          [
+            ['iter', 1],
+            ['sum0', 8],
+          ],
+        );
+        w.assign(v);
+        const second = swaOf(new Summing(0.25), named ? { paramGroups: [{ params: w }] } : {});
+        await second.loadStateDict(state);
+        for (const [swa, x] of [
+          [first, v],
+          [second, w],
+        ] as const)
+          swa.minimize(half(x), false, [x]);
+        // sum 8 + 6 = 14, 6 - 3.5 = 2.5
+        assert.deepEqual([v.dataSync()[0], w.dataSync()[0]], [2.5, 2.5]);
+        assert.equal(second.optimizer.iterations, 2);
+      });
+    }
+
+    it('without getWeights: an error that says what to implement', async () => {
+      class Mute extends tf.SGDOptimizer {
+        static override get className(): string {
+          return 'Mute';
+        }
+        override getWeights = tf.Optimizer.prototype.getWeights;
+      }
+      const swa = swaOf(new Mute(0.5), { paramGroups: [{ params: variable([1]) }] });
+      await assertFails(
+        () => swa.stateDict(),
+        'Cannot save the state of the optimizer Mute: it does not implement getWeights() and ' +
+          'setWeights()',
+      );
+    });
+
+    it('whose setWeights fails leaves the wrapper as it was', async () => {
+      class Failing extends Summing {
+        override setWeights(): Promise<void> {
+          return Promise.reject(new Error('cannot'));
+        }
+      }
+      const v = variable([8]);
+      const swa = swaOf(new Failing(0.25), { swaStart: 0, swaFreq: 1 });
+      swa.minimize(half(v), false, [v]);
+      const state = await swa.stateDict();
+      swa.minimize(half(v), false, [v]);
+      const now = await swa.stateDict();
+      await assertFails(() => swa.loadStateDict(state), 'cannot');
+      assert.deepEqual(await swa.stateDict(), now);
+    });
+  });
+
+  describe('getWeights and setWeights', () => {
+    for (const [name, make] of Object.entries(OPTIMIZERS)) {
+      it(`carry the whole state of ${name}`, async () => {
+        const vs = parameters();
+        const options = { swaStart: 2, swaFreq: 2, paramGroups: [{ params: vs }] };
+        const first = swaOf(make(), options);
+        train(first, vs, 0, 7);
+        first.swapSwaSgd();
+        const { numTensors } = tf.memory();
+        const weights = await first.getWeights();
+        assert.equal(tf.memory().numTensors, numTensors + 1, 'only the string is made anew');
+        const second = swaOf(make(), options);
+        await second.setWeights(weights);
+        weights[0]!.tensor.dispose();
+        assert.deepEqual(await second.stateDict(), await first.stateDict());
+        assert.lengthOf(new Set(weights.map((weight) => weight.name)), weights.length);
+      });
+    }
+
+    it('before the first step, and of a wrapper that waits for one', async () => {
+      const v = variable([8]);
+      const first = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      const none = await first.getWeights();
+      const untouched = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      await untouched.setWeights(none);
+      untouched.minimize(half(v), false, [v]);
+      assert.equal(v.dataSync()[0], 4);
+
+      first.minimize(half(v), false, [v]); // 4 - 2 = 2, velocity 4
+      const weights = await first.getWeights();
+      const second = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      await second.setWeights(weights);
+      second.minimize(half(v), false, [v]); // velocity 2 + 2 = 4, 2 - 2 = 0
+      assert.deepEqual([v.dataSync()[0], second.paramGroups[0]!.n_avg], [0, 2]);
+      tf.dispose([none[0]!.tensor, weights[0]!.tensor]);
+    });
+
+    it('refuse the weights of another optimizer', async () => {
+      const v = variable([8]);
+      const adam = tf.train.adam(0.5);
+      adam.minimize(half(v), false, [v]);
+      const weights = await adam.getWeights();
+      const swa = swaOf(tf.train.adam(0.5));
+      await assertFails(
+        () => swa.setWeights(weights),
+        'These are not the weights of an SWA: no swa/state_dict',
+      );
+      weights[0]!.tensor.dispose();
+      disposeBare(adam);
+    });
+  });
+
+  it('a wrapper without steps saves and loads, silently', async () => {
+    const v = variable([8]);
+    const warnings = await warningsOf(async () => {
+      const first = swaOf(tf.train.adam(0.5), { paramGroups: [{ params: v }] });
+      const second = swaOf(tf.train.adam(0.5), { paramGroups: [{ params: v }] });
+      await second.loadStateDict(await first.stateDict());
+      second.minimize(half(v));
+    });
+    assert.deepEqual(warnings, []);
+  });
+});
