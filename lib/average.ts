@@ -1,24 +1,62 @@
 /**
- * The running average of one variable. It knows nothing of optimizers, groups or steps; a kernel
- * that averages in place belongs in {@link updateAverage}.
+ * Averaging functions and the running averages that they make. It knows nothing of optimizers,
+ * groups or steps; a kernel that averages in place belongs in {@link updateAverage}.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { checkNumber, invalid } from './options.js';
+import { shapeText } from './tensor_data.js';
 
 /**
- * The equal running average of SWA: `averaged + (current - averaged) / (numAveraged + 1)`
- * (Izmailov et al. 2018, arXiv 1803.05407, Algorithm 1).
- *
- * @param averaged The average of `numAveraged` values so far, of any shape.
- * @param current The next value, of the same shape.
- * @param numAveraged How many values `averaged` holds, >= 0.
- * @returns A new tensor of that shape.
+ * Makes the next average of a parameter: `averaged` holds `numAveraged` (>= 1) values so far and
+ * `current` is the next one, of the same shape. A pure function: it may return a new tensor or one
+ * that it was handed, and disposes neither. The first value is copied without asking it.
  */
-export function runningAverage(
-  averaged: tf.Tensor,
-  current: tf.Tensor,
-  numAveraged: number,
-): tf.Tensor {
-  return tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), 1 / (numAveraged + 1))));
+export type AvgFn = (averaged: tf.Tensor, current: tf.Tensor, numAveraged: number) => tf.Tensor;
+
+/** An {@link AvgFn} of the form `averaged + (current - averaged) * weight(numAveraged)`. */
+interface WeightedAvgFn extends AvgFn {
+  weight(numAveraged: number): number;
+}
+
+/**
+ * The equal average of all values: `averaged + (current - averaged) / (numAveraged + 1)` (Izmailov
+ * et al. 2018, arXiv 1803.05407, Algorithm 1). The default of `SWA` and `AveragedModel`.
+ *
+ * @example
+ * const average = swaAvgFn();
+ * average(tf.scalar(1), tf.scalar(5), 3).print(); // 1 + (5 - 1) / 4 = 2
+ */
+export function swaAvgFn(): AvgFn {
+  return weighted((numAveraged) => 1 / (numAveraged + 1));
+}
+
+/**
+ * The exponential moving average: `decay * averaged + (1 - decay) * current`, formed as
+ * `averaged + (current - averaged) * (1 - decay)`. It starts from the first value, so it has no
+ * bias towards zero, but with a high decay it forgets that value slowly; with `warmup` the decay is
+ * `min(decay, (1 + n) / (10 + n))`, n being `numAveraged`, as in TensorFlow's
+ * `tf.train.ExponentialMovingAverage(decay, num_updates)`: 2/11 at the second value, 0.5 at n = 8.
+ *
+ * @param decay The fraction of the average that is kept, in [0, 1]; default 0.999.
+ * @param options `warmup`: start with a low decay; default false.
+ * @throws Error `Invalid decay: ...` out of [0, 1].
+ *
+ * @example
+ * const average = emaAvgFn(0.75);
+ * average(tf.scalar(8), tf.scalar(4), 1).print(); // 0.75 * 8 + 0.25 * 4 = 7
+ */
+export function emaAvgFn(decay = 0.999, { warmup = false }: { warmup?: boolean } = {}): AvgFn {
+  if (!(checkNumber('decay', decay, 0, 'a number in [0, 1]') <= 1)) {
+    invalid('decay', decay, 'a number in [0, 1]');
+  }
+  if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
+  return weighted((n) => 1 - (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay));
+}
+
+function weighted(weight: (numAveraged: number) => number): WeightedAvgFn {
+  const avgFn: AvgFn = (averaged, current, numAveraged) =>
+    tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), weight(numAveraged))));
+  return Object.assign(avgFn, { weight });
 }
 
 /**
@@ -29,7 +67,56 @@ export function startAverage(value: tf.Variable): tf.Variable {
   return tf.variable(value, false);
 }
 
-/** Takes `value` into `buffer`, the average of `numAveraged` values; leaves no tensor behind. */
-export function updateAverage(buffer: tf.Variable, value: tf.Tensor, numAveraged: number): void {
-  tf.tidy(() => buffer.assign(runningAverage(buffer, value, numAveraged)));
+/** Takes `value` into `buffer` with the given weight; leaves no tensor behind. */
+function updateAverage(buffer: tf.Variable, value: tf.Tensor, weight: number): void {
+  tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(value, buffer), weight))));
+}
+
+/**
+ * Takes each of `values` into its buffer. With a function of the caller's all new averages are made
+ * before any is put in place, so that one that fails changes nothing.
+ *
+ * @param numAveraged How many values the buffers hold, >= 1.
+ * @throws Error if the function returns no tensor or one of another shape or dtype.
+ */
+export function updateAverages(
+  buffers: readonly tf.Variable[],
+  values: readonly tf.Variable[],
+  numAveraged: number,
+  avgFn: AvgFn,
+): void {
+  if ('weight' in avgFn) {
+    const weight = (avgFn as WeightedAvgFn).weight(numAveraged);
+    buffers.forEach((buffer, i) => updateAverage(buffer, values[i]!, weight));
+    return;
+  }
+  tf.tidy(() => {
+    const averages = buffers.map((buffer, i) => {
+      const average: unknown = avgFn(buffer, values[i]!, numAveraged);
+      checkAverage(average, values[i]!);
+      return average;
+    });
+    buffers.forEach((buffer, i) => {
+      // Assigning a variable its own data would free it (tfjs-core 4.22, tensor.ts, `assign`).
+      if (averages[i]!.dataId !== buffer.dataId) buffer.assign(averages[i]!);
+    });
+  });
+}
+
+function checkAverage(
+  average: unknown,
+  { shape, name }: tf.Variable,
+): asserts average is tf.Tensor {
+  if (!(average instanceof tf.Tensor)) {
+    invalid(`result of avgFn for ${name}`, average, 'a tensor');
+  }
+  if (average.dtype !== 'float32' || !tf.util.arraysEqual(average.shape, shape)) {
+    const got = `${average.dtype} ${shapeText(average.shape)}`;
+    throw new Error(`avgFn returned ${got} for ${name}, not float32 ${shapeText(shape)}`);
+  }
+}
+
+/** Refuses an option `avgFn` that is no function. */
+export function checkAvgFn(avgFn: unknown): asserts avgFn is AvgFn {
+  if (typeof avgFn !== 'function') invalid('avgFn', avgFn, 'a function');
 }

@@ -1,5 +1,6 @@
 /** The public face of tfjs-swa, name by name. */
 export { SWA, type SWAOptions } from './swa.js';
+export { emaAvgFn, swaAvgFn, type AvgFn } from './average.js';
 export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
 export type { ParamGroupState, SWAStateDict, TensorData } from './state_dict.js';
 export {

@@ -3,7 +3,7 @@
  * counters and their averages. It knows nothing of modes, schedules or checkpoints.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { startAverage, updateAverage } from './average.js';
+import { startAverage, updateAverages, type AvgFn } from './average.js';
 import {
   getLearningRate,
   hasLearningRate,
@@ -85,12 +85,9 @@ export class Group implements ParamGroup {
   }
 
   /** Takes the parameters into their averages; the first update copies them. */
-  average(): void {
-    this.params.forEach((param, i) => {
-      const buffer = this.buffers[i];
-      if (buffer === undefined) this.buffers.push(startAverage(param));
-      else updateAverage(buffer, param, this.n_avg);
-    });
+  average(avgFn: AvgFn): void {
+    if (this.n_avg === 0) this.buffers = this.params.map(startAverage);
+    else updateAverages(this.buffers, this.params, this.n_avg, avgFn);
     this.n_avg += 1;
   }
 

@@ -3,6 +3,7 @@
  * the other files and knows nothing of layers, backends or files.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { checkAvgFn, swaAvgFn, type AvgFn } from './average.js';
 import { updateBn, type BnLoader, type BnUpdateOptions } from './bn_update.js';
 import {
   getLearningRate,
@@ -45,6 +46,8 @@ export interface SWAOptions {
   swaLr?: number | null;
   /** The groups; default: the variables of the first step form one. */
   paramGroups?: ParamGroupOptions[];
+  /** How to average; default {@link swaAvgFn}, the equal average. Not part of the state. */
+  avgFn?: AvgFn;
 }
 
 /**
@@ -102,6 +105,7 @@ export class SWA extends tf.Optimizer {
   /** Learning rate from step `swaStart` on, or `null` to leave the rate alone. */
   readonly swaLr: number | null;
 
+  private readonly avgFn: AvgFn;
   private readonly template: OptimizerTemplate;
   private readonly warned = new Set<string>();
   private groups: Group[] = [];
@@ -122,7 +126,7 @@ export class SWA extends tf.Optimizer {
   constructor(optimizer: tf.Optimizer, options: SWAOptions = {}) {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
-    checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups']);
+    checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups', 'avgFn']);
     const schedule = checkSchedule(options, (message) => this.warn(message));
     if (schedule.swaLr !== null && !hasLearningRate(optimizer)) {
       throw noLearningRate(optimizer, 'swaLr');
@@ -132,6 +136,9 @@ export class SWA extends tf.Optimizer {
     this.swaStart = schedule.swaStart;
     this.swaFreq = schedule.swaFreq;
     this.swaLr = schedule.swaLr;
+    const { avgFn = swaAvgFn() } = options;
+    checkAvgFn(avgFn);
+    this.avgFn = avgFn;
     this.template = templateOf(optimizer);
     if (options.paramGroups === undefined) return;
     if (!Array.isArray(options.paramGroups) || options.paramGroups.length === 0) {
@@ -272,7 +279,7 @@ export class SWA extends tf.Optimizer {
       );
     }
     for (const group of this.groups) group.checkAlive();
-    for (const group of this.groups) group.average();
+    for (const group of this.groups) group.average(this.avgFn);
   }
 
   /**
@@ -286,7 +293,7 @@ export class SWA extends tf.Optimizer {
     const own = this.groups.find((candidate) => candidate === group);
     if (own === undefined) throw new Error('The parameter group is not one of this SWA');
     own.checkAlive();
-    own.average();
+    own.average(this.avgFn);
   }
 
   /**
@@ -460,7 +467,8 @@ export class SWA extends tf.Optimizer {
     for (const group of this.groups) {
       group.step_counter += 1;
       if (swaStart === null || swaFreq === null) continue;
-      if (group.step_counter > swaStart && group.step_counter % swaFreq === 0) group.average();
+      if (group.step_counter > swaStart && group.step_counter % swaFreq === 0)
+        group.average(this.avgFn);
     }
   }
 

@@ -1,23 +1,71 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
-import { runningAverage, startAverage, updateAverage } from '../lib/average.js';
-import { assertClose, own, random, variable } from './support.js';
+import { startAverage, updateAverages } from '../lib/average.js';
+import { emaAvgFn, SWA, swaAvgFn, type AvgFn } from '../lib/index.js';
+import { assertClose, assertFails, half, own, random, variable } from './support.js';
 
-describe('the running average of one variable', () => {
-  it('is averaged + (current - averaged) / (n + 1)', () => {
-    const averaged = own(tf.tensor2d([[1, 2, 3]]));
-    const current = own(tf.tensor2d([[5, 2, -5]]));
-    const next = own(runningAverage(averaged, current, 3));
+describe('averaging functions', () => {
+  const apply = (avgFn: AvgFn, averaged: number[], current: number[], n: number): number[] => {
+    const [a, c] = [own(tf.tensor1d(averaged)), own(tf.tensor1d(current))];
+    const next = own(avgFn(a, c, n));
+    assert.deepEqual([[...a.dataSync()], [...c.dataSync()]], [averaged, current], 'pure');
+    return [...next.dataSync()];
+  };
+
+  it('swaAvgFn is averaged + (current - averaged) / (n + 1)', () => {
     // 1 + 4/4 = 2, 2 + 0/4 = 2, 3 - 8/4 = 1
-    assert.deepEqual([...next.dataSync()], [2, 2, 1]);
-    assert.deepEqual([...averaged.dataSync()], [1, 2, 3]);
+    assert.deepEqual(apply(swaAvgFn(), [1, 2, 3], [5, 2, -5], 3), [2, 2, 1]);
   });
 
+  it('emaAvgFn is decay averaged + (1 - decay) current, 0.999 by default', () => {
+    assert.deepEqual(apply(emaAvgFn(0.75), [8, -4], [4, 4], 1), [7, -2]);
+    assert.deepEqual(apply(emaAvgFn(0), [8], [4], 5), [4]);
+    assert.deepEqual(apply(emaAvgFn(1), [8], [4], 5), [8]);
+    assertClose(apply(emaAvgFn(), [1000], [0], 5), [999], 1e-4);
+  });
+
+  it('emaAvgFn with warmup has the decay min(decay, (1 + n) / (10 + n))', () => {
+    const average = emaAvgFn(0.75, { warmup: true });
+    // From 1 towards 0 what is left is the decay: 2/11, 9/18 = 0.5, 26/35 = 0.743, then 0.75
+    const decays = [1, 8, 25, 27, 1000].map((n) => apply(average, [1], [0], n)[0]!);
+    assertClose(decays, [2 / 11, 0.5, 26 / 35, 0.75, 0.75], 1e-7);
+    assertClose(apply(emaAvgFn(0.1, { warmup: true }), [1], [0], 1), [0.1], 1e-7);
+  });
+
+  it('an EMA whose decay is 1 - 1/(n + 1) is SWA', () => {
+    const uniform = random(3);
+    const next = (): number => Math.fround(uniform());
+    let [ema, swa] = [[next(), next()], [] as number[]];
+    swa = ema;
+    for (let n = 1; n < 30; n++) {
+      const current = [next(), next()];
+      ema = apply(emaAvgFn(1 - 1 / (n + 1)), ema, current, n);
+      swa = apply(swaAvgFn(), swa, current, n);
+    }
+    assertClose(ema, swa, 1e-6);
+  });
+
+  for (const decay of [-0.1, 1.0001, NaN, Infinity, '0.9', null]) {
+    it(`emaAvgFn refuses the decay ${JSON.stringify(decay)}`, () =>
+      assertFails(
+        () => emaAvgFn(decay as number),
+        /^Invalid decay: .* \(expected a number in \[0, 1\]\)$/,
+      ));
+  }
+
+  it('emaAvgFn refuses a warmup that is no boolean', () =>
+    assertFails(
+      () => emaAvgFn(0.9, { warmup: 10 as never }),
+      'Invalid warmup: 10 (expected a boolean)',
+    ));
+});
+
+describe('the running average of a variable', () => {
   it('of equal values is that value, exactly', () => {
     const values = [1 / 3, -7e20, 1e-30, 0];
     const v = variable(values);
     const buffer = own(startAverage(v));
-    for (let n = 1; n < 50; n++) updateAverage(buffer, v, n);
+    for (let n = 1; n < 50; n++) updateAverages([buffer], [v], n, swaAvgFn());
     assert.deepEqual(buffer.dataSync(), Float32Array.from(values));
   });
 
@@ -32,7 +80,7 @@ describe('the running average of one variable', () => {
         values.forEach((value, i) => (sum[i]! += value));
         tf.tidy(() => v.assign(tf.tensor1d(values)));
         const { numTensors } = tf.memory();
-        if (buffer) updateAverage(buffer, v, n);
+        if (buffer) updateAverages([buffer], [v], n, swaAvgFn());
         else buffer = own(startAverage(v));
         assert.equal(tf.memory().numTensors, numTensors + (n === 0 ? 1 : 0));
       }
@@ -56,9 +104,95 @@ describe('the running average of one variable', () => {
 
   it('carries NaN and infinity as arithmetic does', () => {
     const v = variable([NaN, Infinity, -Infinity, 1]);
-    const zero = variable([0, 0, 0, 0]);
-    const buffer = own(startAverage(zero));
-    updateAverage(buffer, v, 1);
+    const buffer = own(startAverage(variable([0, 0, 0, 0])));
+    updateAverages([buffer], [v], 1, swaAvgFn());
     assert.deepEqual([...buffer.dataSync()], [NaN, Infinity, -Infinity, 0.5]);
+  });
+});
+
+describe("SWA's avgFn", () => {
+  /** v is 8, 4, 2, 1, ...; the average starts with 4. */
+  const run = (avgFn: AvgFn, steps: number): [SWA, tf.Variable] => {
+    const v = variable([8]);
+    const swa = own(new SWA(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1, avgFn }));
+    for (let i = 0; i < steps; i++) swa.minimize(half(v), false, [v]);
+    return [swa, v];
+  };
+  const averageOf = ([swa, v]: [SWA, tf.Variable]): number => {
+    swa.swapSwaSgd();
+    return v.dataSync()[0]!;
+  };
+
+  it('makes an EMA', () => {
+    // 4; 0.75 * 4 + 0.25 * 2 = 3.5; 0.75 * 3.5 + 0.25 * 1 = 2.875
+    assert.equal(averageOf(run(emaAvgFn(0.75), 3)), 2.875);
+  });
+
+  it("is the caller's own: a new tensor, with what came before it and how many", () => {
+    const seen: number[] = [];
+    const largest: AvgFn = (averaged, current, n) => {
+      seen.push(n);
+      return tf.maximum(averaged, tf.mul(current, tf.ones([1])));
+    };
+    assert.equal(averageOf(run(largest, 4)), 4);
+    assert.deepEqual(seen, [1, 2, 3]);
+  });
+
+  it('may return a tensor that it was handed; nothing leaks and nothing is freed twice', () => {
+    for (const [avgFn, expected] of [
+      [(averaged: tf.Tensor) => averaged, 4],
+      [(_: tf.Tensor, current: tf.Tensor) => current, 1],
+      [(averaged: tf.Tensor) => tf.reshape(averaged, [1]), 4],
+      [(_: tf.Tensor, current: tf.Tensor) => tf.clone(current), 1],
+    ] as [AvgFn, number][]) {
+      const [swa, v] = run(avgFn, 2);
+      const { numTensors, numDataBuffers } = tf.memory();
+      swa.minimize(half(v), false, [v]);
+      assert.equal(tf.memory().numTensors, numTensors);
+      assert.isAtMost(tf.memory().numDataBuffers, numDataBuffers);
+      assert.equal(v.dataSync()[0], 1);
+      assert.equal(averageOf([swa, v]), expected);
+      swa.swapSwaSgd();
+      assert.equal(v.dataSync()[0], 1);
+    }
+  });
+
+  it('that fails, or returns something else, changes no average and leaves no tensor', async () => {
+    const [a, b] = [variable([8], 'avgFn/a'), variable([8, 8], 'avgFn/b')];
+    let result: (averaged: tf.Tensor) => unknown = (averaged) => averaged;
+    const avgFn = ((averaged: tf.Tensor) =>
+      averaged.size === 1 ? tf.zeros([1]) : result(averaged)) as AvgFn;
+    const swa = own(new SWA(tf.train.sgd(0.5), { avgFn, paramGroups: [{ params: [a, b] }] }));
+    swa.updateSwa();
+    const before = await swa.stateDict();
+    const { numTensors } = tf.memory();
+    const cases: [(averaged: tf.Tensor) => unknown, string][] = [
+      [() => null, 'Invalid result of avgFn for avgFn/b: null (expected a tensor)'],
+      [() => tf.zeros([3]), 'avgFn returned float32 [3] for avgFn/b, not float32 [2]'],
+      [
+        (averaged) => tf.cast(averaged, 'int32'),
+        'avgFn returned int32 [2] for avgFn/b, not float32 [2]',
+      ],
+      [
+        () => {
+          throw new Error('boom');
+        },
+        'boom',
+      ],
+    ];
+    for (const [next, message] of cases) {
+      result = next;
+      await assertFails(() => swa.updateSwa(), message);
+      assert.deepEqual(await swa.stateDict(), before);
+      assert.equal(tf.memory().numTensors, numTensors);
+    }
+  });
+
+  it('is refused if it is no function', async () => {
+    const optimizer = own(tf.train.sgd(0.5));
+    await assertFails(
+      () => new SWA(optimizer, { avgFn: 0.9 as never }),
+      'Invalid avgFn: 0.9 (expected a function)',
+    );
   });
 });

@@ -80,7 +80,7 @@ describe('options of SWA', () => {
     [{ paramGroups: {} }, 'Invalid paramGroups: an object (expected a list of at least one group)'],
     [
       { swa_start: 1 },
-      'Unknown option swa_start (known ones: swaStart, swaFreq, swaLr, paramGroups)',
+      'Unknown option swa_start (known ones: swaStart, swaFreq, swaLr, paramGroups, avgFn)',
     ],
   ];
   for (const [options, message] of refused) {
