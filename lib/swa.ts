@@ -12,28 +12,11 @@ import {
   setLearningRate,
   shownLearningRate,
 } from './learning_rate.js';
-import { keepsOwnState, setOwnState } from './optimizer_state.js';
+import { checkGradients, GroupSet } from './group_set.js';
 import { checkKeys, checkSchedule, invalid } from './options.js';
-import {
-  disposeOptimizer,
-  Group,
-  isOptimizer,
-  makeGroup,
-  planGroup,
-  templateOf,
-  type GroupPlan,
-  type OptimizerTemplate,
-  type ParamGroup,
-  type ParamGroupOptions,
-} from './param_groups.js';
-import {
-  checkStateDict,
-  fitState,
-  groupByName,
-  saveState,
-  type SWAStateDict,
-} from './state_dict.js';
-import { shapeText, type NamedTensor } from './tensor_data.js';
+import { isOptimizer, type ParamGroup, type ParamGroupOptions } from './param_groups.js';
+import { checkStateDict, saveState, type SWAStateDict } from './state_dict.js';
+import type { NamedTensor } from './tensor_data.js';
 import { fromWeights, toWeights } from './weights.js';
 
 /** What the constructor of {@link SWA} takes beside the optimizer. */
@@ -106,15 +89,8 @@ export class SWA extends tf.Optimizer {
   readonly swaLr: number | null;
 
   private readonly avgFn: AvgFn;
-  private readonly template: OptimizerTemplate;
+  private readonly groups: GroupSet;
   private readonly warned = new Set<string>();
-  private groups: Group[] = [];
-  /** Which group, at which place, holds the variable of a name. */
-  private places = new Map<string, { group: Group; index: number }>();
-  /** The caller named the groups, so that other variables are a mistake. */
-  private named = false;
-  /** A loaded state that waits for the first step to tell the variables. */
-  private pending: SWAStateDict | null = null;
   private disposed = false;
 
   /**
@@ -136,26 +112,25 @@ export class SWA extends tf.Optimizer {
     this.swaStart = schedule.swaStart;
     this.swaFreq = schedule.swaFreq;
     this.swaLr = schedule.swaLr;
-    const { avgFn = swaAvgFn() } = options;
+    const { avgFn = swaAvgFn(), paramGroups } = options;
     checkAvgFn(avgFn);
     this.avgFn = avgFn;
-    this.template = templateOf(optimizer);
-    if (options.paramGroups === undefined) return;
-    if (!Array.isArray(options.paramGroups) || options.paramGroups.length === 0) {
-      invalid('paramGroups', options.paramGroups, 'a list of at least one group');
+    this.groups = new GroupSet(optimizer);
+    if (paramGroups === undefined) return;
+    if (!Array.isArray(paramGroups) || paramGroups.length === 0) {
+      invalid('paramGroups', paramGroups, 'a list of at least one group');
     }
-    this.enter(this.makeGroups(options.paramGroups));
-    this.named = true;
+    this.groups.add(paramGroups);
   }
 
   /** The parameter groups, in order; none before the first step if none were given. */
   get paramGroups(): readonly ParamGroup[] {
-    return this.groups;
+    return this.groups.list;
   }
 
   /** Whether the variables now hold the averages. */
   get swapped(): boolean {
-    return this.groups.some(({ swapped }) => swapped);
+    return this.groups.list.some(({ swapped }) => swapped);
   }
 
   /** Steps that the wrapped optimizer has taken. */
@@ -175,7 +150,7 @@ export class SWA extends tf.Optimizer {
   /** Sets the learning rate of every group. */
   setLearningRate(learningRate: number): void {
     setLearningRate(this.optimizer, learningRate);
-    for (const group of this.groups) group.lr = learningRate;
+    for (const group of this.groups.list.slice(1)) group.lr = learningRate;
   }
 
   /**
@@ -194,20 +169,20 @@ export class SWA extends tf.Optimizer {
     varList?: tf.Variable[],
   ): tf.Scalar | null {
     this.checkNotSwapped('step');
+    const list = this.groups.differentiated(varList);
     // A base optimizer with a way of its own (line search, several evaluations) keeps it.
     if (this.optimizer.minimize !== tf.Optimizer.prototype.minimize) {
-      const list = this.differentiated(varList) ?? this.variablesOf(f);
-      this.include(list);
-      const [group, ...others] = this.groups;
+      const variables = list ?? this.variablesOf(f);
+      this.include(variables);
+      const [group, ...others] = this.groups.list;
       if (group && others.length === 0) {
+        const all = variables.length === group.params.length ? [...group.params] : variables;
         this.setSwaLr();
-        const all = list.length === group.params.length ? [...group.params] : list;
         const cost = this.optimizer.minimize(f, returnCost, all);
         this.countStep();
         return cost;
       }
     }
-    const list = this.differentiated(varList);
     const { value, grads } = this.optimizer.computeGradients(f, list);
     try {
       this.applyGradients(list?.map(({ name }) => ({ name, tensor: grads[name]! })) ?? grads);
@@ -233,7 +208,7 @@ export class SWA extends tf.Optimizer {
     varList?: tf.Variable[],
   ): { value: tf.Scalar; grads: tf.NamedTensorMap } {
     this.checkUsable();
-    return this.optimizer.computeGradients(f, this.differentiated(varList));
+    return this.optimizer.computeGradients(f, this.groups.differentiated(varList));
   }
 
   /**
@@ -248,20 +223,11 @@ export class SWA extends tf.Optimizer {
       ? gradients
       : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
     this.include(checkGradients(list));
-    for (const group of this.groups) group.checkAlive();
-    try {
-      for (const { name, tensor } of list) {
-        const { group, index } = this.places.get(name)!;
-        group.lines[index]!.tensor = tensor;
-      }
+    this.groups.checkAlive();
+    this.groups.withGradients(list, () => {
       this.setSwaLr();
-      for (const group of this.groups) group.step();
-    } finally {
-      for (const { name } of list) {
-        const { group, index } = this.places.get(name)!;
-        group.lines[index]!.tensor = undefined;
-      }
-    }
+      for (const group of this.groups.list) group.step();
+    });
     this.countStep();
   }
 
@@ -272,14 +238,14 @@ export class SWA extends tf.Optimizer {
    */
   updateSwa(): void {
     this.checkNotSwapped('update the average');
-    if (this.groups.length === 0) {
+    if (this.groups.list.length === 0) {
       throw new Error(
         'No variable is known yet: take a step first, or name the variables with the option ' +
           'paramGroups or with addParamGroup()',
       );
     }
-    for (const group of this.groups) group.checkAlive();
-    for (const group of this.groups) group.average(this.avgFn);
+    this.groups.checkAlive();
+    for (const group of this.groups.list) group.average(this.avgFn);
   }
 
   /**
@@ -290,7 +256,7 @@ export class SWA extends tf.Optimizer {
    */
   updateSwaGroup(group: ParamGroup): void {
     this.checkNotSwapped('update the average');
-    const own = this.groups.find((candidate) => candidate === group);
+    const own = this.groups.list.find((candidate) => candidate === group);
     if (own === undefined) throw new Error('The parameter group is not one of this SWA');
     own.checkAlive();
     own.average(this.avgFn);
@@ -302,13 +268,13 @@ export class SWA extends tf.Optimizer {
    */
   swapSwaSgd(): void {
     this.checkUsable();
-    for (const group of this.groups) group.checkAlive();
+    this.groups.checkAlive();
     if (this.swapped) {
-      for (const group of this.groups) if (group.swapped) group.swap();
+      for (const group of this.groups.list) if (group.swapped) group.swap();
       return;
     }
-    if (this.groups.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
-    for (const group of this.groups) {
+    if (this.groups.list.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
+    for (const group of this.groups.list) {
       if (group.n_avg > 0) {
         group.swap();
         continue;
@@ -344,13 +310,7 @@ export class SWA extends tf.Optimizer {
    */
   addParamGroup(group: ParamGroupOptions): ParamGroup {
     this.checkNotSwapped('add a parameter group');
-    if (this.pending) {
-      throw new Error('The loaded state waits for the first step: add groups before loading');
-    }
-    const made = this.makeGroups([group]);
-    if (this.groups.length === 0) this.named = true;
-    this.enter(made);
-    return made[0]!;
+    return this.groups.add([group])[0]!;
   }
 
   /**
@@ -360,7 +320,8 @@ export class SWA extends tf.Optimizer {
    */
   async stateDict(): Promise<SWAStateDict> {
     this.checkUsable();
-    return this.pending ? structuredClone(this.pending) : saveState(this.groups);
+    const { pending, list } = this.groups;
+    return pending ? structuredClone(pending) : saveState(list);
   }
 
   /**
@@ -375,13 +336,7 @@ export class SWA extends tf.Optimizer {
   async loadStateDict(state: SWAStateDict): Promise<void> {
     this.checkUsable();
     checkStateDict(state);
-    if (this.groups.length === 0) {
-      await this.keepForFirstStep(state);
-      return;
-    }
-    const fitting = fitState(this.groups, state);
-    await fitting.applyOwn();
-    fitting.apply();
+    await this.groups.load(state);
   }
 
   /** The configuration, for `fromConfig`: the wrapped optimizer's and the averaging options. */
@@ -417,7 +372,7 @@ export class SWA extends tf.Optimizer {
    */
   override async getWeights(): Promise<NamedTensor[]> {
     this.checkUsable();
-    return toWeights(this.groups);
+    return toWeights(this.groups.list);
   }
 
   /** Takes over what {@link getWeights} gave, as {@link loadStateDict} does. */
@@ -429,11 +384,7 @@ export class SWA extends tf.Optimizer {
   override dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    for (const group of this.groups) group.dispose();
-    if (this.groups.length === 0) disposeOptimizer(this.optimizer);
-    this.groups = [];
-    this.places.clear();
-    this.pending = null;
+    this.groups.dispose();
   }
 
   /** {@link updateBn} under torchcontrib's name. */
@@ -454,7 +405,7 @@ export class SWA extends tf.Optimizer {
   private setSwaLr(): void {
     const { swaLr, swaStart } = this;
     if (swaLr === null || swaStart === null) return;
-    for (const group of this.groups) {
+    for (const group of this.groups.list) {
       if (group.step_counter >= swaStart && shownLearningRate(group.optimizer) !== swaLr) {
         group.lr = swaLr;
       }
@@ -464,7 +415,7 @@ export class SWA extends tf.Optimizer {
   /** Step, part 3: counts, and averages the groups whose time it is. */
   private countStep(): void {
     const { swaStart, swaFreq } = this;
-    for (const group of this.groups) {
+    for (const group of this.groups.list) {
       group.step_counter += 1;
       if (swaStart === null || swaFreq === null) continue;
       if (group.step_counter > swaStart && group.step_counter % swaFreq === 0)
@@ -472,78 +423,18 @@ export class SWA extends tf.Optimizer {
     }
   }
 
-  /** The variables that a step differentiates; `undefined` leaves the choice to tfjs. */
-  private differentiated(varList: tf.Variable[] | undefined): tf.Variable[] | undefined {
-    if (!this.named) return varList;
-    if (varList === undefined) return this.groups.flatMap(({ params }) => params);
-    this.include(varList);
-    return varList;
-  }
-
   /** The variables that `f` depends on, found by differentiating it once. */
   private variablesOf(f: () => tf.Scalar): tf.Variable[] {
-    if (this.groups.length > 0) return this.groups.flatMap(({ params }) => params);
+    if (this.groups.list.length > 0) return this.groups.params;
     const { value, grads } = this.optimizer.computeGradients(f);
     tf.dispose([value, grads]);
     return Object.keys(grads).map((name) => tf.engine().registeredVariables[name]!);
   }
 
-  /** Makes a group of the variables that are in none, or refuses them if groups were named. */
+  /** Sees to it that these variables are in groups; a state loaded before may have been swapped. */
   private include(variables: readonly tf.Variable[]): void {
-    const strays = variables.filter(({ name }) => !this.places.has(name));
-    const [stray] = strays;
-    if (stray === undefined) return;
-    if (this.named) {
-      throw new Error(
-        `Variable ${stray.name} is in no parameter group; add it with addParamGroup()`,
-      );
-    }
-    if (this.pending && this.groups.length === 0) this.resume(strays);
-    else this.enter(this.makeGroups([{ params: strays }]));
-  }
-
-  /** Keeps a state until the first step tells the variables. */
-  private async keepForFirstStep(state: SWAStateDict): Promise<void> {
-    // A state without groups is that of a wrapper before its first step, as this one is.
-    const [first, ...others] = Object.values(state.opt_state);
-    if (first && keepsOwnState(this.optimizer)) {
-      if (others.length > 0) {
-        throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
-      }
-      await setOwnState(this.optimizer, first);
-    }
-    this.pending = first ? structuredClone(state) : null;
-  }
-
-  /** Makes the groups of a loaded state, now that the first step has told the variables. */
-  private resume(variables: readonly tf.Variable[]): void {
-    const state = this.pending!;
-    const groups = this.makeGroups(groupByName(state, variables));
-    try {
-      fitState(groups, state).apply();
-    } catch (error) {
-      for (const { optimizer } of groups.slice(1)) disposeOptimizer(optimizer);
-      throw error;
-    }
-    this.pending = null;
-    this.enter(groups);
+    this.groups.include(variables);
     this.checkNotSwapped('step');
-  }
-
-  /** Makes groups, after the options of all of them were checked. */
-  private makeGroups(options: readonly ParamGroupOptions[]): Group[] {
-    const plans: GroupPlan[] = [];
-    for (const group of options) {
-      plans.push(planGroup(group, this.template, [...this.groups, ...plans]));
-    }
-    return plans.map((plan) => makeGroup(plan, this.template));
-  }
-
-  private enter(groups: readonly Group[]): void {
-    for (const group of groups) {
-      this.groups.push(group);
-      group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
-    }
   }
 
   private checkUsable(): void {
@@ -564,30 +455,6 @@ export class SWA extends tf.Optimizer {
     this.warned.add(message);
     console.warn(message);
   }
-}
-
-/**
- * Checks gradients against the registered variables.
- *
- * @returns The variables, in order.
- */
-function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[] {
-  const { registeredVariables } = tf.engine();
-  const seen = new Set<string>();
-  return gradients.map(({ name, tensor }) => {
-    const variable = registeredVariables[name];
-    if (variable === undefined) throw new Error(`There is no variable ${name}`);
-    if (seen.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
-    seen.add(name);
-    // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
-    if (tensor != null && !tf.util.arraysEqual(tensor.shape, variable.shape)) {
-      throw new Error(
-        `The gradient for variable ${name} has shape ${shapeText(tensor.shape)}, ` +
-          `not ${shapeText(variable.shape)}`,
-      );
-    }
-    return variable;
-  });
 }
 
 tf.serialization.registerClass(SWA);

@@ -1,0 +1,192 @@
+/**
+ * The parameter groups of a wrapper: which variable is in which, what becomes of variables that are
+ * in none, and a loaded state that waits for them. It knows nothing of when to step or average.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { keepsOwnState, setOwnState } from './optimizer_state.js';
+import {
+  disposeOptimizer,
+  makeGroup,
+  planGroup,
+  templateOf,
+  type Group,
+  type GroupPlan,
+  type OptimizerTemplate,
+  type ParamGroupOptions,
+} from './param_groups.js';
+import { fitState, groupByName, type SWAStateDict } from './state_dict.js';
+import { shapeText, type NamedTensor } from './tensor_data.js';
+
+export class GroupSet {
+  /** The groups, in order. */
+  readonly list: Group[] = [];
+  /** A loaded state that waits for the first step to tell the variables. */
+  pending: SWAStateDict | null = null;
+
+  private readonly template: OptimizerTemplate;
+  /** Which group, at which place, holds the variable of a name. */
+  private readonly places = new Map<string, { group: Group; index: number }>();
+  /** The caller named the groups, so that other variables are a mistake. */
+  private named = false;
+
+  /** @param optimizer The wrapped optimizer, which is the first group's. */
+  constructor(private readonly optimizer: tf.Optimizer) {
+    this.template = templateOf(optimizer);
+  }
+
+  /** All parameters, in order. */
+  get params(): tf.Variable[] {
+    return this.list.flatMap(({ params }) => params);
+  }
+
+  /**
+   * Adds groups that the caller names.
+   *
+   * @throws Error that names what is at fault in one of them; none is added then.
+   */
+  add(options: readonly ParamGroupOptions[]): Group[] {
+    if (this.pending) {
+      throw new Error('The loaded state waits for the first step: add groups before loading');
+    }
+    const groups = this.make(options);
+    if (this.list.length === 0) this.named = true;
+    this.enter(groups);
+    return groups;
+  }
+
+  /**
+   * The variables that a step differentiates; `undefined` leaves the choice to tfjs.
+   *
+   * @throws Error if groups were named and one of `varList` is in none.
+   */
+  differentiated(varList: tf.Variable[] | undefined): tf.Variable[] | undefined {
+    if (!this.named) return varList;
+    if (varList === undefined) return this.params;
+    this.include(varList);
+    return varList;
+  }
+
+  /**
+   * Makes a group of the variables that are in none, the first one from the loaded state if there
+   * is one.
+   *
+   * @throws Error if groups were named, or the variables do not fit the state.
+   */
+  include(variables: readonly tf.Variable[]): void {
+    const strays = variables.filter(({ name }) => !this.places.has(name));
+    const [stray] = strays;
+    if (stray === undefined) return;
+    if (this.named) {
+      throw new Error(
+        `Variable ${stray.name} is in no parameter group; add it with addParamGroup()`,
+      );
+    }
+    if (this.pending) this.resume(this.pending, strays);
+    else this.enter(this.make([{ params: strays }]));
+  }
+
+  /** Runs `f` while the groups' lists hold these gradients, of variables that are in groups. */
+  withGradients(gradients: readonly NamedTensor[], f: () => void): void {
+    const set = (name: string, tensor: tf.Tensor | undefined): void => {
+      const { group, index } = this.places.get(name)!;
+      group.lines[index]!.tensor = tensor;
+    };
+    for (const { name, tensor } of gradients) set(name, tensor);
+    try {
+      f();
+    } finally {
+      for (const { name } of gradients) set(name, undefined);
+    }
+  }
+
+  /** @throws Error that names the first parameter that was disposed. */
+  checkAlive(): void {
+    for (const group of this.list) group.checkAlive();
+  }
+
+  /**
+   * Takes over a checked state: at once, or at the first step if no variable is known yet.
+   *
+   * @throws Error that says what does not fit; nothing has changed then.
+   */
+  async load(state: SWAStateDict): Promise<void> {
+    if (this.list.length > 0) {
+      const fitting = fitState(this.list, state);
+      await fitting.applyOwn();
+      fitting.apply();
+      return;
+    }
+    // A state without groups is that of a wrapper before its first step, as this one is.
+    const [first, ...others] = Object.values(state.opt_state);
+    if (first && keepsOwnState(this.optimizer)) {
+      if (others.length > 0) {
+        throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
+      }
+      await setOwnState(this.optimizer, first);
+    }
+    this.pending = first ? structuredClone(state) : null;
+  }
+
+  /** Frees the averages and the base optimizers. */
+  dispose(): void {
+    for (const group of this.list) group.dispose();
+    if (this.list.length === 0) disposeOptimizer(this.optimizer);
+    this.list.length = 0;
+    this.places.clear();
+    this.pending = null;
+  }
+
+  /** Makes the groups of a loaded state of variables that the first step has told. */
+  private resume(state: SWAStateDict, variables: readonly tf.Variable[]): void {
+    const groups = this.make(groupByName(state, variables));
+    try {
+      fitState(groups, state).apply();
+    } catch (error) {
+      for (const { optimizer } of groups.slice(1)) disposeOptimizer(optimizer);
+      throw error;
+    }
+    this.pending = null;
+    this.enter(groups);
+  }
+
+  /** Makes groups, after the options of all of them were checked. */
+  private make(options: readonly ParamGroupOptions[]): Group[] {
+    const plans: GroupPlan[] = [];
+    for (const group of options) {
+      plans.push(planGroup(group, this.template, [...this.list, ...plans]));
+    }
+    return plans.map((plan) => makeGroup(plan, this.template));
+  }
+
+  private enter(groups: readonly Group[]): void {
+    for (const group of groups) {
+      this.list.push(group);
+      group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
+    }
+  }
+}
+
+/**
+ * Checks gradients against the registered variables.
+ *
+ * @returns The variables, in order.
+ * @throws Error for a name without a variable, a second gradient, or one of another shape.
+ */
+export function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[] {
+  const { registeredVariables } = tf.engine();
+  const seen = new Set<string>();
+  return gradients.map(({ name, tensor }) => {
+    const variable = registeredVariables[name];
+    if (variable === undefined) throw new Error(`There is no variable ${name}`);
+    if (seen.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
+    seen.add(name);
+    // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
+    if (tensor != null && !tf.util.arraysEqual(tensor.shape, variable.shape)) {
+      throw new Error(
+        `The gradient for variable ${name} has shape ${shapeText(tensor.shape)}, ` +
+          `not ${shapeText(variable.shape)}`,
+      );
+    }
+    return variable;
+  });
+}
