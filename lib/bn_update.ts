@@ -139,7 +139,7 @@ export async function updateBn<M, B = unknown>(
   } finally {
     for (const stop of release) stop();
     tf.dispose(passes.flatMap(({ mean, variance }) => [mean, variance]));
-    watched.forEach((entry, i) => finish(entry, done && !layers[i]!.frozen));
+    for (const entry of watched) finish(entry, done);
   }
 }
 
@@ -170,7 +170,7 @@ function watch(layer: BnLayer): Watched {
   return { layer, mean, variance, saved, zeros: kept[2]!, pool };
 }
 
-/** Ends the watch: the layer gets the pooled statistics, or back those that it had. */
+/** Ends the watch: the layer gets what was pooled, or, if nothing was, back what it had. */
 function finish({ layer, mean, variance, saved, zeros, pool }: Watched, update: boolean): void {
   layer.momentum = saved.momentum;
   if (update && pool.count > 0) {
@@ -263,8 +263,8 @@ function iterate<B>(loader: BnLoader<B>): AsyncIterable<{ value: B; dispose: () 
 }
 
 function inputsOf(batch: unknown): BnInput {
-  const input = Array.isArray(batch)
-    ? batch[0]
+  const input: unknown = Array.isArray(batch)
+    ? (batch as unknown[])[0]
     : batch !== null && typeof batch === 'object' && 'xs' in batch
       ? batch.xs
       : batch;
@@ -277,9 +277,10 @@ function inputsOf(batch: unknown): BnInput {
 /** Examples in a batch: the length of the first axis of its first input. */
 function sizeOf(batch: unknown): number {
   const inputs = inputsOf(batch);
-  const first = inputs instanceof tf.Tensor ? inputs : Object.values(inputs)[0]!;
+  const list: tf.Tensor[] = inputs instanceof tf.Tensor ? [inputs] : Object.values(inputs);
+  const first = list[0]!;
   if (first.rank === 0) throw new Error('updateBn: the input of a batch is a scalar');
-  return first.shape[0]!;
+  return first.shape[0];
 }
 
 function defaultForward(model: unknown, batch: unknown): void {
@@ -292,8 +293,19 @@ function defaultForward(model: unknown, batch: unknown): void {
   }
   const inputs = inputsOf(batch);
   const byName = !(inputs instanceof tf.Tensor) && !Array.isArray(inputs) && inputNames;
-  const named = inputs as Readonly<Record<string, tf.Tensor>>;
-  apply.call(model, byName ? inputNames.map((name) => named[name]!) : inputs, { training: true });
+  const x = byName ? inOrder(inputs as Record<string, tf.Tensor>, inputNames) : inputs;
+  apply.call(model, x, { training: true });
+}
+
+/** Inputs given by name, in the model's order; a Sequential knows no name before its first use. */
+function inOrder(inputs: Record<string, tf.Tensor>, inputNames: string[]): tf.Tensor[] {
+  if (inputNames.length === 0) return Object.values(inputs);
+  return inputNames.map((name) => {
+    const input = inputs[name];
+    if (input) return input;
+    const given = Object.keys(inputs).join(', ');
+    throw new Error(`updateBn: a batch has no input ${name} (it has ${given})`);
+  });
 }
 
 function runForward<M, B>(forward: (model: M, batch: B) => unknown, model: M, batch: B): void {

@@ -20,7 +20,7 @@ import { shapeText, type NamedTensor } from './tensor_data.js';
 export class GroupSet {
   /** The groups, in order. */
   readonly list: Group[] = [];
-  /** A loaded state that waits for the first step to tell the variables. */
+  /** A loaded state that waits for its variables to be named, or told by the first step. */
   pending: SWAStateDict | null = null;
 
   private readonly template: OptimizerTemplate;
@@ -40,15 +40,16 @@ export class GroupSet {
   }
 
   /**
-   * Adds groups that the caller names.
+   * Adds groups that the caller names. They take over a state that was loaded before, as soon as
+   * there are as many as in it.
    *
    * @throws Error that names what is at fault in one of them; none is added then.
    */
   add(options: readonly ParamGroupOptions[]): Group[] {
-    if (this.pending) {
-      throw new Error('The loaded state waits for the first step: add groups before loading');
-    }
     const groups = this.make(options);
+    const count = this.list.length + groups.length;
+    if (this.pending && count >= this.pending.param_groups.length)
+      this.resume(this.pending, groups);
     if (this.list.length === 0) this.named = true;
     this.enter(groups);
     return groups;
@@ -75,14 +76,23 @@ export class GroupSet {
   include(variables: readonly tf.Variable[]): void {
     const strays = variables.filter(({ name }) => !this.places.has(name));
     const [stray] = strays;
-    if (stray === undefined) return;
-    if (this.named) {
+    if (stray && this.named) {
       throw new Error(
         `Variable ${stray.name} is in no parameter group; add it with addParamGroup()`,
       );
     }
-    if (this.pending) this.resume(this.pending, strays);
-    else this.enter(this.make([{ params: strays }]));
+    if (this.pending && this.list.length > 0) {
+      throw new Error(
+        `The loaded state has ${this.pending.param_groups.length} parameter groups, of which ` +
+          `${this.list.length} are named; add the others with addParamGroup()`,
+      );
+    }
+    if (stray === undefined) return;
+    const groups = this.make(
+      this.pending ? groupByName(this.pending, strays) : [{ params: strays }],
+    );
+    if (this.pending) this.resume(this.pending, groups);
+    this.enter(groups);
   }
 
   /** Runs `f` while the groups' lists hold these gradients, of variables that are in groups. */
@@ -136,17 +146,16 @@ export class GroupSet {
     this.pending = null;
   }
 
-  /** Makes the groups of a loaded state of variables that the first step has told. */
-  private resume(state: SWAStateDict, variables: readonly tf.Variable[]): void {
-    const groups = this.make(groupByName(state, variables));
+  /** Puts a loaded state into the groups, of which the last ones were made just now. */
+  private resume(state: SWAStateDict, made: readonly Group[]): void {
     try {
-      fitState(groups, state).apply();
+      fitState([...this.list, ...made], state).apply();
     } catch (error) {
-      for (const { optimizer } of groups.slice(1)) disposeOptimizer(optimizer);
+      for (const { optimizer } of made)
+        if (optimizer !== this.optimizer) disposeOptimizer(optimizer);
       throw error;
     }
     this.pending = null;
-    this.enter(groups);
   }
 
   /** Makes groups, after the options of all of them were checked. */

@@ -7,6 +7,23 @@ export {
   type AveragedModelStateDict,
   type LayersModelLike,
 } from './averaged_model.js';
+export {
+  LambdaLR,
+  SWALR,
+  type LRSchedulerStateDict,
+  type SWALROptions,
+  type SWALRStateDict,
+} from './lr_scheduler.js';
+export {
+  constant,
+  cosineAnnealing,
+  cyclic,
+  linear,
+  sequence,
+  triangular,
+  type Schedule,
+  type SchedulePhase,
+} from './schedules.js';
 export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
 export type { ParamGroupState, SWAStateDict, TensorData } from './state_dict.js';
 export {

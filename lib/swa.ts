@@ -17,7 +17,7 @@ import { checkKeys, checkSchedule, invalid } from './options.js';
 import { isOptimizer, type ParamGroup, type ParamGroupOptions } from './param_groups.js';
 import { checkStateDict, saveState, type SWAStateDict } from './state_dict.js';
 import type { NamedTensor } from './tensor_data.js';
-import { fromWeights, toWeights } from './weights.js';
+import { fromWeights, stateToWeights, toWeights } from './weights.js';
 
 /** What the constructor of {@link SWA} takes beside the optimizer. */
 export interface SWAOptions {
@@ -90,6 +90,8 @@ export class SWA extends tf.Optimizer {
 
   private readonly avgFn: AvgFn;
   private readonly groups: GroupSet;
+  /** Tensors made for {@link getWeights}, whose callers in tfjs dispose nothing. */
+  private lent: NamedTensor[] = [];
   private readonly warned = new Set<string>();
   private disposed = false;
 
@@ -140,7 +142,7 @@ export class SWA extends tf.Optimizer {
 
   /** The first group's learning rate; writing it sets every group's. */
   get learningRate(): number {
-    return getLearningRate(this.optimizer);
+    return this.groups.pending?.param_groups[0]?.lr ?? getLearningRate(this.optimizer);
   }
 
   set learningRate(learningRate: number) {
@@ -149,8 +151,10 @@ export class SWA extends tf.Optimizer {
 
   /** Sets the learning rate of every group. */
   setLearningRate(learningRate: number): void {
+    this.checkUsable();
     setLearningRate(this.optimizer, learningRate);
     for (const group of this.groups.list.slice(1)) group.lr = learningRate;
+    for (const group of this.groups.pending?.param_groups ?? []) group.lr = learningRate;
   }
 
   /**
@@ -265,9 +269,17 @@ export class SWA extends tf.Optimizer {
   /**
    * Exchanges the parameters and their averages, by reference; its own inverse. A parameter that
    * has no average yet keeps its value, with a warning.
+   *
+   * @throws Error if averages were loaded whose variables are not known yet.
    */
   swapSwaSgd(): void {
     this.checkUsable();
+    if (this.groups.pending) {
+      throw new Error(
+        'The averages were loaded, but their variables are not known yet: take a step first, or ' +
+          'name them with addParamGroup()',
+      );
+    }
     this.groups.checkAlive();
     if (this.swapped) {
       for (const group of this.groups.list) if (group.swapped) group.swap();
@@ -302,7 +314,8 @@ export class SWA extends tf.Optimizer {
   }
 
   /**
-   * Adds a group, whose counters start at 0, at any time but while swapped.
+   * Adds a group, whose counters start at 0, at any time but while swapped. After loading a state
+   * into a wrapper that knows no variables, it names those of the state's next group.
    *
    * @param group Its variables, and what differs from the wrapped optimizer.
    * @returns The group.
@@ -328,7 +341,8 @@ export class SWA extends tf.Optimizer {
    * Takes over a saved state: counters, averages, learning rates and what the base optimizers
    * remember, so that training goes on as if it had never stopped. The parameters themselves are
    * the model's to load. Parameters are matched by name where all names of a group match, else by
-   * position. A wrapper that knows no variables yet keeps the state for its first step.
+   * position. A wrapper that knows no variables yet keeps the state until {@link addParamGroup}
+   * names them or the first step tells them.
    *
    * @throws Error that lists what is missing, unexpected and of the wrong shape; nothing has
    *   changed then.
@@ -367,12 +381,16 @@ export class SWA extends tf.Optimizer {
   }
 
   /**
-   * The state as named tensors, as tfjs wants it for `model.save({includeOptimizer: true})`. The
-   * first, a string, is made anew and the caller's; the others are the wrapper's own variables.
+   * The state as named tensors, as tfjs wants it for `model.save({includeOptimizer: true})`. All of
+   * them stay the wrapper's: its variables, and a string that lasts until the next call.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     this.checkUsable();
-    return toWeights(this.groups.list);
+    const { pending, list } = this.groups;
+    const weights = pending ? stateToWeights(pending) : await toWeights(list);
+    this.disposeLent();
+    this.lent = weights.filter(({ tensor }) => !(tensor instanceof tf.Variable));
+    return weights;
   }
 
   /** Takes over what {@link getWeights} gave, as {@link loadStateDict} does. */
@@ -385,6 +403,7 @@ export class SWA extends tf.Optimizer {
     if (this.disposed) return;
     this.disposed = true;
     this.groups.dispose();
+    this.disposeLent();
   }
 
   /** {@link updateBn} under torchcontrib's name. */
@@ -435,6 +454,11 @@ export class SWA extends tf.Optimizer {
   private include(variables: readonly tf.Variable[]): void {
     this.groups.include(variables);
     this.checkNotSwapped('step');
+  }
+
+  private disposeLent(): void {
+    for (const { tensor } of this.lent) if (!tensor.isDisposed) tensor.dispose();
+    this.lent = [];
   }
 
   private checkUsable(): void {

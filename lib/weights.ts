@@ -3,10 +3,10 @@
  * knows nothing of how a state is checked or put in place.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { getOptimizerState } from './optimizer_state.js';
+import { getOptimizerState, type StateEntry } from './optimizer_state.js';
 import type { Group } from './param_groups.js';
 import { bufferEntries, describeGroups, type SWAStateDict } from './state_dict.js';
-import { hostData, type NamedTensor, type TensorData } from './tensor_data.js';
+import { hostData, toTensor, type NamedTensor, type TensorData } from './tensor_data.js';
 
 /** Name of the first weight: a string, JSON of everything that is not a tensor. */
 const INDEX = 'swa/state_dict';
@@ -26,7 +26,30 @@ interface Index {
 /** The state by reference: a JSON string made anew, then the wrapper's own variables. */
 export async function toWeights(groups: readonly Group[]): Promise<NamedTensor[]> {
   const entries = await Promise.all(groups.map(({ optimizer }) => getOptimizerState(optimizer)));
-  const buffers = bufferEntries(groups);
+  return asWeights(entries, bufferEntries(groups), describeGroups(groups));
+}
+
+/** The same of a state that no group holds yet; every tensor is made anew. */
+export function stateToWeights({
+  opt_state,
+  swa_state,
+  param_groups,
+}: SWAStateDict): NamedTensor[] {
+  const live = (entry: TensorData) =>
+    entry.name === 'iterations' ? entry : { name: entry.name, tensor: toTensor(entry) };
+  const entries = Object.values(opt_state).map((list) => list.map(live));
+  const buffers = Object.entries(swa_state).map(([number, { swa_buffer }]): [number, tf.Tensor] => [
+    Number(number),
+    toTensor(swa_buffer),
+  ]);
+  return asWeights(entries, buffers, param_groups);
+}
+
+function asWeights(
+  entries: StateEntry[][],
+  buffers: [number, tf.Tensor][],
+  param_groups: SWAStateDict['param_groups'],
+): NamedTensor[] {
   const index: Index = {
     opt_state: entries.map((list) =>
       list.map((entry) =>
@@ -36,7 +59,7 @@ export async function toWeights(groups: readonly Group[]): Promise<NamedTensor[]
       ),
     ),
     swa_state: buffers.map(([number]) => number),
-    param_groups: describeGroups(groups),
+    param_groups,
   };
   return [
     { name: INDEX, tensor: tf.scalar(JSON.stringify(index), 'string') },

@@ -443,10 +443,6 @@ describe('stateDict and loadStateDict', () => {
       const second = swaOf(tf.train.adam(0.05), options);
       await second.loadStateDict(state);
       assert.deepEqual(await second.stateDict(), state);
-      await assertFails(
-        () => second.addParamGroup({ params: variable([1]) }),
-        'The loaded state waits for the first step: add groups before loading',
-      );
       const after = parameters();
       after.forEach((v, i) => v.assign(before[i]!));
       for (let i = 7; i <= 10; i++) step(second, after, i);
@@ -481,6 +477,58 @@ describe('stateDict and loadStateDict', () => {
         /has several parameter groups whose names are not those of the variables/,
       );
       assert.deepEqual([third.paramGroups.length, tf.memory().numTensors], [0, numTensors]);
+    });
+
+    it('shows and takes a learning rate in the meantime, as a scheduler sets it', async () => {
+      const v = variable([8]);
+      const first = swaOf(tf.train.sgd(0.5));
+      first.minimize(half(v), false, [v]);
+      first.learningRate = 0.25;
+      const second = swaOf(tf.train.sgd(0.5));
+      await second.loadStateDict(await first.stateDict());
+      assert.equal(second.learningRate, 0.25);
+      second.learningRate = 0.125;
+      assert.equal(second.learningRate, 0.125);
+      second.minimize(half(v), false, [v]);
+      assert.deepEqual([v.dataSync()[0], second.learningRate], [3.5, 0.125]);
+    });
+
+    it('gives the state to the groups that are named next, as soon as there are as many', async () => {
+      const [a, b] = [variable([8]), variable([8])];
+      const first = swaOf(tf.train.momentum(0.5, 0.5), {
+        swaStart: 0,
+        swaFreq: 1,
+        paramGroups: [{ params: a }, { params: b, lr: 0.25 }],
+      });
+      first.minimize(half(a, b)); // a: 4, b: 6
+      first.minimize(half(a, b)); // velocity 4 + 4 = 8, 0; velocity 4 + 6 = 10, 3.5
+      first.swapSwaSgd(); // 2 and 4.75
+      const state = await first.stateDict();
+      const second = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      await second.loadStateDict(state);
+      const unknown = /^The averages were loaded, but their variables are not known yet/;
+      await assertFails(() => second.swapSwaSgd(), unknown);
+      await assertFails(() => second.withSwa(() => 1), unknown);
+      second.addParamGroup({ params: a });
+      await assertFails(
+        () => second.minimize(half(a), false, [a]),
+        'The loaded state has 2 parameter groups, of which 1 are named; add the others with ' +
+          'addParamGroup()',
+      );
+      assert.deepEqual(await second.stateDict(), state);
+      const wrong = variable([1, 1]);
+      const { numTensors } = tf.memory();
+      await assertFails(
+        () => second.addParamGroup({ params: wrong }),
+        /of the wrong shape: opt_state\[1\] accumulations/,
+      );
+      assert.deepEqual([second.paramGroups.length, tf.memory().numTensors], [1, numTensors]);
+      second.addParamGroup({ params: b });
+      assert.deepEqual([second.swapped, second.paramGroups[1]!.lr], [true, 0.25]);
+      second.swapSwaSgd();
+      assert.deepEqual([a.dataSync()[0], b.dataSync()[0]], [0, 3.5]);
+      second.minimize(half(a, b)); // velocity 4 + 0 = 4, -2; velocity 5 + 3.5 = 8.5, 1.375
+      assert.deepEqual([a.dataSync()[0], b.dataSync()[0]], [-2, 1.375]);
     });
 
     it('refuses at its first step a state that does not fit, and stays as it was', async () => {
@@ -618,9 +666,10 @@ describe('stateDict and loadStateDict', () => {
         const { numTensors } = tf.memory();
         const weights = await first.getWeights();
         assert.equal(tf.memory().numTensors, numTensors + 1, 'only the string is made anew');
+        await first.getWeights();
+        assert.equal(tf.memory().numTensors, numTensors + 1, 'and the one before is freed');
         const second = swaOf(make(), options);
-        await second.setWeights(weights);
-        weights[0]!.tensor.dispose();
+        await second.setWeights(await first.getWeights());
         assert.deepEqual(await second.stateDict(), await first.stateDict());
         assert.lengthOf(new Set(weights.map((weight) => weight.name)), weights.length);
       });
@@ -639,9 +688,10 @@ describe('stateDict and loadStateDict', () => {
       const weights = await first.getWeights();
       const second = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
       await second.setWeights(weights);
-      second.minimize(half(v), false, [v]); // velocity 2 + 2 = 4, 2 - 2 = 0
-      assert.deepEqual([v.dataSync()[0], second.paramGroups[0]!.n_avg], [0, 2]);
-      tf.dispose([none[0]!.tensor, weights[0]!.tensor]);
+      const third = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
+      await third.setWeights(await second.getWeights());
+      third.minimize(half(v), false, [v]); // velocity 2 + 2 = 4, 2 - 2 = 0
+      assert.deepEqual([v.dataSync()[0], third.paramGroups[0]!.n_avg], [0, 2]);
     });
 
     it('refuse the weights of another optimizer', async () => {

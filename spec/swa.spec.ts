@@ -669,6 +669,7 @@ describe('SWA', () => {
       await assertFails(() => swa.stateDict(), disposed);
       await assertFails(() => swa.loadStateDict({} as never), disposed);
       await assertFails(() => swa.getWeights(), disposed);
+      await assertFails(() => swa.setLearningRate(1), disposed);
     });
   });
 
