@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkNumber, invalid } from './options.js';
-import { shapeText } from './tensor_data.js';
+import { isTensor, shapeText } from './tensor_data.js';
 
 /**
  * Makes the next average of a parameter: `averaged` holds `numAveraged` (>= 1) values so far and
@@ -107,7 +107,7 @@ function checkAverage(
   average: unknown,
   { shape, name }: tf.Variable,
 ): asserts average is tf.Tensor {
-  if (!(average instanceof tf.Tensor)) {
+  if (!isTensor(average)) {
     invalid(`result of avgFn for ${name}`, average, 'a tensor');
   }
   if (average.dtype !== 'float32' || !tf.util.arraysEqual(average.shape, shape)) {

@@ -6,7 +6,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { checkAvgFn, startAverage, swaAvgFn, updateAverages, type AvgFn } from './average.js';
 import { nonTrainableWeightsOf, type LayerWeight } from './layers.js';
 import { checkKeys, invalid } from './options.js';
-import { hostData, shapeText, tensorDataFault, toTensor, type TensorData } from './tensor_data.js';
+import {
+  hostData,
+  isVariable,
+  shapeText,
+  tensorDataFault,
+  toTensor,
+  type TensorData,
+} from './tensor_data.js';
 
 /** What {@link AveragedModel} needs of a tfjs-layers model: Sequential or functional. */
 export interface LayersModelLike {
@@ -187,7 +194,7 @@ function weightsOf(model: unknown): Weight[] {
 
 function listed(variables: readonly tf.Variable[]): Weight[] {
   return variables.map((variable, i) => {
-    if (!(variable instanceof tf.Variable)) invalid(`model[${i}]`, variable, 'a tf.Variable');
+    if (!isVariable(variable)) invalid(`model[${i}]`, variable, 'a tf.Variable');
     const { name, shape, dtype, trainable } = variable;
     return { name, shape, dtype, variable, buffer: !trainable };
   });

@@ -3,22 +3,9 @@
  * meets layers, models and datasets by their shape alone and knows nothing of optimizers.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { inputsOf, iterate, sizeOf, type BnInput, type BnLoader } from './batches.js';
+import { isLayer, layersOf } from './layers.js';
 import { invalid } from './options.js';
-
-/** A batch: the input, `[input, ...]`, or `{xs}`; inputs as one tensor, a list, or by name. */
-export type BnBatch =
-  | tf.Tensor
-  | readonly [BnInput, ...unknown[]]
-  | { readonly xs: BnInput; readonly [other: string]: unknown };
-
-/** What a model is applied to. */
-export type BnInput = tf.Tensor | readonly tf.Tensor[] | Readonly<Record<string, tf.Tensor>>;
-
-/** Where the batches come from: anything that can be iterated, or a tf.data Dataset. */
-export type BnLoader<B = BnBatch> =
-  | Iterable<B>
-  | AsyncIterable<B>
-  | { iterator(): Promise<{ next(): Promise<{ value: B; done?: boolean | undefined }> }> };
 
 /** Options of {@link updateBn}. */
 export interface BnUpdateOptions<M = unknown, B = unknown> {
@@ -240,49 +227,6 @@ async function drain(passes: Pass[]): Promise<void> {
   passes.length = 0;
 }
 
-/** The batches of any loader; those of a tf.data Dataset come with a way to dispose them. */
-function iterate<B>(loader: BnLoader<B>): AsyncIterable<{ value: B; dispose: () => void }> {
-  if (loader === null || typeof loader !== 'object') {
-    return invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
-  }
-  if ('iterator' in loader && typeof loader.iterator === 'function') {
-    return (async function* () {
-      const iterator = await loader.iterator();
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-        const { value } = next;
-        yield { value, dispose: () => tf.dispose(value as tf.TensorContainer) };
-      }
-    })();
-  }
-  if (!(Symbol.iterator in loader || Symbol.asyncIterator in loader)) {
-    return invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
-  }
-  return (async function* () {
-    for await (const value of loader) yield { value, dispose: () => {} };
-  })();
-}
-
-function inputsOf(batch: unknown): BnInput {
-  const input: unknown = Array.isArray(batch)
-    ? (batch as unknown[])[0]
-    : batch !== null && typeof batch === 'object' && 'xs' in batch
-      ? batch.xs
-      : batch;
-  if (input instanceof tf.Tensor) return input;
-  const all = input !== null && typeof input === 'object' ? Object.values(input) : [];
-  if (all.length > 0 && all.every((tensor) => tensor instanceof tf.Tensor)) return input as BnInput;
-  throw new Error('updateBn: a batch is a tensor, an array [input, ...] or an object {xs}');
-}
-
-/** Examples in a batch: the length of the first axis of its first input. */
-function sizeOf(batch: unknown): number {
-  const inputs = inputsOf(batch);
-  const list: tf.Tensor[] = inputs instanceof tf.Tensor ? [inputs] : Object.values(inputs);
-  const first = list[0]!;
-  if (first.rank === 0) throw new Error('updateBn: the input of a batch is a scalar');
-  return first.shape[0];
-}
-
 function defaultForward(model: unknown, batch: unknown): void {
   const { apply, inputNames } = model as {
     apply?: (x: BnInput, kwargs: { training: boolean }) => unknown;
@@ -322,63 +266,29 @@ function variableOf(statistic: Statistic): tf.Variable {
   return 'read' in statistic ? statistic.read() : statistic;
 }
 
-interface LayerLike {
-  call: unknown;
-  getClassName(): string;
-  name?: string;
-}
-
-function isLayer(value: unknown): value is LayerLike {
-  const layer = value as Partial<LayerLike> | null;
-  return typeof layer?.call === 'function' && typeof layer.getClassName === 'function';
-}
-
 function isLayersBn(value: unknown): boolean {
   return isLayer(value) && value.getClassName() === 'BatchNormalization';
 }
 
-/** The batch-normalization layers of a model, in any property or list of its layers. */
+/** The batch-normalization layers of a model: those that it lists, else those of tfjs-layers. */
 function findBnLayers(model: unknown): { layer: BnLayer; frozen: boolean }[] {
-  const found = new Map<BnLayer, boolean>();
-  const seen = new Set<unknown>();
-  const add = (layer: BnLayer, frozen: boolean): void => {
-    if (layer?.movingMean == null || layer.movingVariance == null) {
-      const { name = 'without a name' } = (layer ?? {}) as { name?: string };
-      throw new Error(`updateBn: the layer ${name} has no statistics; build the model first`);
-    }
-    found.set(layer, frozen);
-  };
-  const visit = (owner: object, frozenAbove: boolean): void => {
-    if (seen.has(owner)) return;
-    seen.add(owner);
-    const frozen = frozenAbove || (owner as { trainable?: boolean }).trainable === false;
-    if (isLayersBn(owner)) {
-      add(owner as BnLayer, frozen);
-      return;
-    }
-    const parts: Record<string, unknown> = { ...owner };
-    // Bidirectional keeps, unbuilt, the layer that it copies for each direction (tfjs-layers 4.22,
-    // wrappers.ts, `this.layer`).
-    if ('forwardLayer' in parts) delete parts['layer'];
-    visitAll(Object.values(parts), frozen);
-  };
-  const visitAll = (values: unknown[], frozen: boolean): void => {
-    for (const value of values) {
-      if (Array.isArray(value)) visitAll(value, frozen);
-      else if (isLayer(value)) visit(value, frozen);
-    }
-  };
-
   if (model === null || (typeof model !== 'object' && typeof model !== 'function')) {
     return invalid('model', model, 'a model with batch-normalization layers');
   }
   const { batchNormLayers } = model as { batchNormLayers?: () => Iterable<BnLayer> };
-  if (typeof batchNormLayers === 'function') {
-    for (const layer of batchNormLayers.call(model)) {
-      add(layer, (layer as { trainable?: boolean }).trainable === false);
-    }
-  } else {
-    visit(model, false);
+  const found =
+    typeof batchNormLayers === 'function'
+      ? [...new Set(batchNormLayers.call(model))].map((layer) => ({
+          layer,
+          frozen: (layer as { trainable?: boolean }).trainable === false,
+        }))
+      : layersOf(model)
+          .filter(({ layer }) => isLayersBn(layer))
+          .map(({ layer, frozen }) => ({ layer: layer as unknown as BnLayer, frozen }));
+  for (const { layer } of found) {
+    if (layer?.movingMean != null && layer.movingVariance != null) continue;
+    const { name = 'without a name' } = (layer ?? {}) as { name?: string };
+    throw new Error(`updateBn: the layer ${name} has no statistics; build the model first`);
   }
-  return [...found].map(([layer, frozen]) => ({ layer, frozen }));
+  return found;
 }

@@ -26,10 +26,5 @@ export {
 } from './schedules.js';
 export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
 export type { ParamGroupState, SWAStateDict, TensorData } from './state_dict.js';
-export {
-  updateBn,
-  type BnBatch,
-  type BnInput,
-  type BnLoader,
-  type BnUpdateOptions,
-} from './bn_update.js';
+export type { BnBatch, BnInput, BnLoader } from './batches.js';
+export { updateBn, type BnUpdateOptions } from './bn_update.js';

@@ -36,7 +36,11 @@ export function layersOf(model: object): { layer: LayerLike; frozen: boolean }[]
     if (found.has(owner)) return;
     const frozen = frozenAbove || (owner as Partial<LayerLike>).trainable === false;
     found.set(owner, frozen);
-    visitAll(Object.values(owner), frozen);
+    const parts: Record<string, unknown> = { ...owner };
+    // Bidirectional keeps, unbuilt, the layer that it copies for each direction (tfjs-layers 4.22,
+    // wrappers.ts, `this.layer`).
+    if ('forwardLayer' in parts) delete parts['layer'];
+    visitAll(Object.values(parts), frozen);
   };
   const visitAll = (values: unknown[], frozen: boolean): void => {
     for (const value of values) {

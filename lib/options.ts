@@ -20,7 +20,8 @@ export function invalid(name: string, value: unknown, expected: string): never {
   throw new Error(`Invalid ${name}: ${shown(value)} (expected ${expected})`);
 }
 
-function shown(value: unknown): string {
+/** A value in an error message. */
+export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value !== 'object' || value === null) return String(value);

@@ -10,10 +10,10 @@ import {
   noLearningRate,
   setLearningRate,
 } from './learning_rate.js';
-import { checkNumber, invalid } from './options.js';
+import { checkNumber, invalid, shown } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
-import type { NamedTensor } from './tensor_data.js';
+import { isVariable, type NamedTensor } from './tensor_data.js';
 
 /** A set of variables with a learning rate, hyper-parameters, slots and counters of its own. */
 export interface ParamGroup {
@@ -205,11 +205,11 @@ function checkParams(
   index: number,
   others: readonly Pick<GroupPlan, 'params'>[],
 ): tf.Variable[] {
-  const variables: unknown[] = Array.isArray(params) ? [...params] : [params];
+  const variables = Array.isArray(params) ? (params as unknown[]) : [params];
   if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
   const seen = new Set<tf.Variable>();
   return variables.map((variable, i) => {
-    if (!(variable instanceof tf.Variable)) {
+    if (!isVariable(variable)) {
       const name = Array.isArray(params) ? `params[${i}]` : 'params';
       return invalid(`${name} of parameter group ${index}`, variable, 'a tf.Variable');
     }
@@ -251,8 +251,8 @@ function checkHyperparameters(
     }
     if (fixed && value !== current) {
       throw new Error(
-        `Cannot set ${key} of parameter group ${index} to ${String(value)}: it uses a given ` +
-          `optimizer, whose ${key} is ${String(current)}`,
+        `Cannot set ${key} of parameter group ${index} to ${shown(value)}: it uses a given ` +
+          `optimizer, whose ${key} is ${shown(current)}`,
       );
     }
   }

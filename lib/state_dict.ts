@@ -14,6 +14,7 @@ import {
   type StateEntry,
 } from './optimizer_state.js';
 import { hasLearningRate, noLearningRate, shownLearningRate } from './learning_rate.js';
+import { shown } from './options.js';
 import type { Group, ParamGroupOptions } from './param_groups.js';
 import { hostData, shapeText, tensorDataFault, toTensor, type TensorData } from './tensor_data.js';
 
@@ -217,9 +218,9 @@ function matchGroup(
   const order = allNamed ? byName : names.map((_, i) => i);
   const config = group.optimizer.getConfig();
   for (const [key, value] of Object.entries(config)) {
-    if (key === 'learningRate' || saved[key] === value) continue;
-    const told = key in saved ? String(saved[key]) : 'missing';
-    problems.other.push(`${key} of group ${g} is ${told} in the state, ${String(value)} here`);
+    if (key === 'learningRate' || sameValue(saved[key], value)) continue;
+    const told = key in saved ? shown(saved[key]) : 'missing';
+    problems.other.push(`${key} of group ${g} is ${told} in the state, ${shown(value)} here`);
   }
   if (!Number.isNaN(saved.lr) && !hasLearningRate(group.optimizer)) {
     problems.other.push(noLearningRate(group.optimizer, `lr of group ${g}`).message);
@@ -237,6 +238,11 @@ function matchGroup(
     }
   });
   return order;
+}
+
+/** Whether two hyper-parameters are the same, lists and records of them included. */
+function sameValue(a: unknown, b: unknown): boolean {
+  return Object.is(a, b) || JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** A state that was found to fit: what is left to do cannot fail. */

@@ -4,7 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkAvgFn, swaAvgFn, type AvgFn } from './average.js';
-import { updateBn, type BnLoader, type BnUpdateOptions } from './bn_update.js';
+import type { BnLoader } from './batches.js';
+import { updateBn, type BnUpdateOptions } from './bn_update.js';
 import {
   getLearningRate,
   hasLearningRate,

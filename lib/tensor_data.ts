@@ -18,6 +18,16 @@ export interface NamedTensor {
 
 const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 
+/** `instanceof` of tfjs, which asks for methods, with the type that follows from it. */
+export function isVariable(value: unknown): value is tf.Variable {
+  return value instanceof tf.Variable;
+}
+
+/** The same for tensors, variables among them. */
+export function isTensor(value: unknown): value is tf.Tensor {
+  return value instanceof tf.Tensor;
+}
+
 /** Copies a tensor to the host; the values are those at the moment of the call. */
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];

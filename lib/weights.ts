@@ -25,7 +25,9 @@ interface Index {
 
 /** The state by reference: a JSON string made anew, then the wrapper's own variables. */
 export async function toWeights(groups: readonly Group[]): Promise<NamedTensor[]> {
-  const entries = await Promise.all(groups.map(({ optimizer }) => getOptimizerState(optimizer)));
+  const entries = await Promise.all(
+    groups.map(async ({ optimizer }) => getOptimizerState(optimizer)),
+  );
   return asWeights(entries, bufferEntries(groups), describeGroups(groups));
 }
 

@@ -35,8 +35,8 @@ describe('averaging functions', () => {
   it('an EMA whose decay is 1 - 1/(n + 1) is SWA', () => {
     const uniform = random(3);
     const next = (): number => Math.fround(uniform());
-    let [ema, swa] = [[next(), next()], [] as number[]];
-    swa = ema;
+    let ema = [next(), next()];
+    let swa = ema;
     for (let n = 1; n < 30; n++) {
       const current = [next(), next()];
       ema = apply(emaAvgFn(1 - 1 / (n + 1)), ema, current, n);
