@@ -459,7 +459,6 @@ export class SWA extends tf.Optimizer {
 
   private disposeLent(): void {
     for (const { tensor } of this.lent) if (!tensor.isDisposed) tensor.dispose();
-    this.lent = [];
   }
 
   private checkUsable(): void {

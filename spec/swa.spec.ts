@@ -343,11 +343,21 @@ describe('SWA', () => {
       swa.swapSwaSgd();
       assert.equal(a.dataSync()[0], 0.625);
 
+      const rated = swaOf(new Doubled(0.5), { swaStart: 0, swaFreq: 1, swaLr: 0.25 });
+      const c = variable([16]);
+      rated.minimize(half(c), false, [c]); // at swaLr: 16 * 0.75 * 0.75 = 9
+      assert.equal(c.dataSync()[0], 9);
+
       const lone = swaOf(new Doubled(0.5));
       lone.minimize(half(a)); // without a varList: the variables that the loss depends on
       assert.deepEqual(lone.paramGroups[0]!.params, [a]);
-      const cost = own(lone.minimize(half(a), true)!);
-      assert.isFalse(cost.isDisposed);
+      let evaluations = 0;
+      const f = () => {
+        evaluations += 1;
+        return half(a)();
+      };
+      const cost = own(lone.minimize(f, true)!);
+      assert.deepEqual([cost.isDisposed, evaluations], [false, 2]);
     });
 
     it('with several groups each base optimizer steps its own', () => {
@@ -553,7 +563,8 @@ describe('SWA', () => {
       const [group] = swa.paramGroups;
       await assertFails(() => swa.updateSwaGroup(group!), message('update the average'));
       await assertFails(() => swa.addParamGroup({ params: w }), message('add a parameter group'));
-      assert.equal(counted.calls, 0);
+      await assertFails(() => swa.applyGradients({ [w.name]: gradient }), message('step'));
+      assert.deepEqual([counted.calls, swa.paramGroups.length], [0, 1]);
       assert.equal(JSON.stringify(await swa.stateDict()), before);
       assert.equal(v.dataSync()[0], 3);
       swa.swapSwaSgd();
@@ -650,6 +661,20 @@ describe('SWA', () => {
       const swa = swaOf(new Broken(0.5), { paramGroups: [{ params: v }] });
       await assertFails(() => swa.minimize(half(v), true), 'broken');
       assert.equal(swa.paramGroups[0]!.step_counter, 0);
+    });
+
+    it('a second dispose does nothing', () => {
+      let calls = 0;
+      class Counting extends tf.SGDOptimizer {
+        override dispose(): void {
+          calls += 1;
+          super.dispose();
+        }
+      }
+      const swa = new SWA(new Counting(0.5));
+      swa.dispose();
+      swa.dispose();
+      assert.equal(calls, 1);
     });
 
     it('any use after dispose', async () => {

@@ -1,0 +1,72 @@
+/**
+ * The test error on the plane through three solutions, with the path of the weights on it. It knows
+ * nothing of how the weights came about or how the plane is drawn.
+ */
+import { createModel, evaluate, reestimate, setFlatWeights } from './model.js';
+import type { Images } from './data.js';
+import {
+  coordinatesOf,
+  gridAround,
+  gridPoints,
+  planeThrough,
+  pointAt,
+  type Grid,
+  type Point,
+} from './plane.js';
+import type { SeedWeights } from './training.js';
+
+/** The grid's points. */
+export const GRID = { columns: 26, rows: 21 };
+
+/** Test error by place; lengths are distances in weight space, from the SWA solution. */
+export interface Landscape {
+  seed: number;
+  grid: Grid;
+  /** Test error in percent at the grid's points, row by row from the lowest. */
+  errors: number[];
+  swa: Point;
+  decay: Point;
+  start: Point;
+  /** The constant-rate iterates from the start on, projected onto the plane. */
+  path: Point[];
+}
+
+/**
+ * Measures the test error on the plane, with the statistics of batch normalization re-estimated at
+ * every point, as the weights there were never trained.
+ *
+ * @param onRow Told after each row of the grid, with the row's lowest error.
+ */
+export async function measureLandscape(
+  { seed, width }: { seed: number; width: number },
+  weights: SeedWeights,
+  train: Images,
+  test: Images,
+  onRow: (row: number, rows: number, lowest: number) => void,
+): Promise<Landscape> {
+  const plane = planeThrough(weights.average, weights.decay, weights.start);
+  const place = (point: Float32Array) => coordinatesOf(plane, point);
+  const path = [weights.start, ...weights.path].map(place);
+  const [swa, decay, start] = [weights.average, weights.decay, weights.start].map(place) as [
+    Point,
+    Point,
+    Point,
+  ];
+  const grid = gridAround([swa, decay, ...path], GRID);
+  const errors: number[] = [];
+  const model = createModel(width, seed);
+  try {
+    for (const point of gridPoints(grid)) {
+      setFlatWeights(model, pointAt(plane, point));
+      await reestimate(model, train);
+      errors.push((await evaluate(model, test)).error);
+      if (errors.length % grid.columns === 0) {
+        const row = errors.slice(-grid.columns);
+        onRow(errors.length / grid.columns, grid.rows, Math.min(...row));
+      }
+    }
+  } finally {
+    model.dispose();
+  }
+  return { seed, grid, errors, swa, decay, start, path };
+}

@@ -1,0 +1,51 @@
+/** results.json: every number that is shown or drawn. It knows nothing of where it is written. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Landscape } from './landscape.js';
+import type { DemoOptions } from './options.js';
+import type { Summary } from './report.js';
+import { BATCH, MOMENTUM, RATE, type Schedule } from './schedule.js';
+import type { SeedRun } from './training.js';
+
+/** What the file is made from. */
+export interface Results {
+  command: string;
+  options: DemoOptions;
+  /** The backend that ran, which is not the one asked for where that did not start. */
+  backend: string;
+  schedule: Schedule;
+  summary: Summary;
+  sentence: string;
+  runs: readonly SeedRun[];
+  landscape: Landscape;
+  seconds: { estimated: number; taken: number };
+}
+
+/** The file's text. Errors are in percent, likelihoods in nats, distances in weight space. */
+export function resultsOf(results: Results): string {
+  const { command, options, backend, schedule, summary, sentence, runs, landscape, seconds } =
+    results;
+  const { epochs, half, stepsPerEpoch, decayingRate } = schedule;
+  const afterEpochs = Array.from({ length: epochs + 1 }, (_, epoch) => epoch);
+  return `${JSON.stringify(
+    {
+      command,
+      options,
+      ran: { backend, tfjs: tf.version_core, node: process.version },
+      seconds,
+      summary,
+      sentence,
+      schedule: {
+        batch: BATCH,
+        momentum: MOMENTUM,
+        stepsPerEpoch,
+        averagedAfterEpochs: afterEpochs.slice(half + 1),
+        constantRate: RATE,
+        decayingRateAfterEpoch: afterEpochs.map((epoch) => decayingRate(epoch * stepsPerEpoch)),
+      },
+      seeds: runs.map(({ weights: _, ...run }) => run),
+      plane: landscape,
+    },
+    null,
+    1,
+  )}\n`;
+}
