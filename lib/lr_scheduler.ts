@@ -121,20 +121,20 @@ export class LambdaLR {
    * @throws Error that says what is wrong with the state; nothing has changed then.
    */
   loadStateDict(state: LRSchedulerStateDict): void {
-    const seats = seatsOf(this.optimizer);
-    checkState(state, LR_KEYS, seats.length);
-    write(seats, state.lr);
+    const optimizers = groupOptimizers(this.optimizer);
+    checkState(state, LR_KEYS, optimizers.length);
+    write(optimizers, state.lr);
     this.epoch = state.last_epoch;
     this.rates = [...state._last_lr];
   }
 
   private setRates(epoch: number): number[] {
-    const seats = seatsOf(this.optimizer);
-    const schedules = perGroup('schedule', this.schedule, seats.length);
+    const optimizers = groupOptimizers(this.optimizer);
+    const schedules = perGroup('schedule', this.schedule, optimizers.length);
     const rates = schedules.map((schedule, i) =>
       checkNumber(`rate of group ${i} at step ${epoch}`, schedule(epoch), 0),
     );
-    write(seats, rates);
+    write(optimizers, rates);
     return rates;
   }
 }
@@ -234,30 +234,32 @@ export class SWALR {
    * @throws Error that says what is wrong with the state; nothing has changed then.
    */
   loadStateDict(state: SWALRStateDict): void {
-    const seats = seatsOf(this.optimizer);
-    checkState(state, SWALR_KEYS, seats.length);
+    const optimizers = groupOptimizers(this.optimizer);
+    checkState(state, SWALR_KEYS, optimizers.length);
     const { swa_lr, anneal_epochs, anneal_strategy } = state;
     const anneal: Anneal = {
       swaLr: checkRates(inState('swa_lr'), swa_lr),
       epochs: checkCount(inState('anneal_epochs'), anneal_epochs),
       strategy: checkStrategy(inState('anneal_strategy'), anneal_strategy),
     };
-    perGroup(inState('swa_lr'), anneal.swaLr, seats.length);
-    write(seats, state.lr);
+    perGroup(inState('swa_lr'), anneal.swaLr, optimizers.length);
+    write(optimizers, state.lr);
     this.anneal = anneal;
     this.epoch = state.last_epoch;
     this.rates = [...state._last_lr];
   }
 
   private setRates(epoch: number): number[] {
-    const seats = seatsOf(this.optimizer);
-    const swaLrs = perGroup('swaLr', this.anneal.swaLr, seats.length);
+    const optimizers = groupOptimizers(this.optimizer);
+    const swaLrs = perGroup('swaLr', this.anneal.swaLr, optimizers.length);
     const before = epoch === 0 ? 0 : annealed(this.anneal, epoch - 1);
     const now = annealed(this.anneal, epoch);
     // The way that is left after `before`, which the anneal of 0 epochs ends at once.
     const share = before === 1 ? 1 : (now - before) / (1 - before);
-    const rates = seats.map((seat, i) => interpolate(getLearningRate(seat), swaLrs[i]!, share));
-    write(seats, rates);
+    const rates = optimizers.map((each, i) =>
+      interpolate(getLearningRate(each), swaLrs[i]!, share),
+    );
+    write(optimizers, rates);
     return rates;
   }
 }
@@ -290,19 +292,19 @@ function asGrouped(optimizer: tf.Optimizer): (tf.Optimizer & Grouped) | null {
 }
 
 /** Where the rates are read and written, one a group: all of them can take one. */
-function seatsOf(optimizer: tf.Optimizer): tf.Optimizer[] {
+function groupOptimizers(optimizer: tf.Optimizer): tf.Optimizer[] {
   const grouped = asGrouped(optimizer);
   // A wrapper without groups is written through itself, and answers for the one that it wraps.
-  const seats = grouped?.paramGroups.map((group) => group.optimizer) ?? [];
-  const base = seats.length > 0 ? seats : [grouped?.optimizer ?? optimizer];
+  const optimizers = grouped?.paramGroups.map((group) => group.optimizer) ?? [];
+  const base = optimizers.length > 0 ? optimizers : [grouped?.optimizer ?? optimizer];
   for (const one of base) if (!hasLearningRate(one)) throw noLearningRate(one, 'lr');
   base.forEach(getLearningRate);
-  return seats.length > 0 ? seats : [optimizer];
+  return optimizers.length > 0 ? optimizers : [optimizer];
 }
 
 /** Writes rates that have been checked. */
-function write(seats: readonly tf.Optimizer[], rates: readonly number[]): void {
-  seats.forEach((seat, i) => setLearningRate(seat, rates[i]!));
+function write(optimizers: readonly tf.Optimizer[], rates: readonly number[]): void {
+  optimizers.forEach((each, i) => setLearningRate(each, rates[i]!));
 }
 
 /** One value for each group, from a list or from one value for all. */
@@ -332,7 +334,7 @@ function describe(
   return {
     last_epoch: epoch,
     _last_lr: [...rates],
-    lr: seatsOf(optimizer).map(getLearningRate),
+    lr: groupOptimizers(optimizer).map(getLearningRate),
   };
 }
 

@@ -623,6 +623,22 @@ describe('stateDict and loadStateDict', () => {
       });
     }
 
+    it('with several groups needs a wrapper that was built with them', async () => {
+      const [v, w] = [variable([8]), variable([8])];
+      const first = swaOf(new Summing(0.25), { paramGroups: [{ params: v }, { params: w }] });
+      first.minimize(half(v, w));
+      const state = await first.stateDict();
+      const second = swaOf(new Summing(0.25));
+      await assertFails(
+        () => second.loadStateDict(state),
+        'Loading several parameter groups needs a wrapper built with paramGroups',
+      );
+      const third = swaOf(new Summing(0.25), { paramGroups: [{ params: v }, { params: w }] });
+      await third.loadStateDict(state);
+      third.minimize(half(v, w)); // sum 8 + 6 = 14, 6 - 3.5 = 2.5
+      assert.deepEqual([v.dataSync()[0], w.dataSync()[0]], [2.5, 2.5]);
+    });
+
     it('without getWeights: an error that says what to implement', async () => {
       class Mute extends tf.SGDOptimizer {
         static override get className(): string {
