@@ -5,22 +5,27 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { checkAvgFn, startAverage, swaAvgFn, updateAverages, type AvgFn } from './average.js';
 import { nonTrainableWeightsOf, type LayerWeight } from './layers.js';
-import { checkKeys, invalid } from './options.js';
+import { checkKeys, invalid, isCount } from './options.js';
 import {
   hostData,
   isVariable,
   shapeText,
-  tensorDataFault,
+  checkTensorData,
   toTensor,
   type TensorData,
 } from './tensor_data.js';
 
 /** What {@link AveragedModel} needs of a tfjs-layers model: Sequential or functional. */
 export interface LayersModelLike {
+  /** All weights, trainable or not. */
   readonly weights: readonly { readonly originalName: string; read(): tf.Tensor }[];
+  /** The structure, of which a copy is made. */
   getConfig(): unknown;
+  /** Runs the model on inputs. */
   apply(inputs: tf.Tensor | tf.Tensor[], kwargs?: Record<string, unknown>): unknown;
+  /** Runs the model on inputs, batch by batch. */
   predict(inputs: tf.Tensor | tf.Tensor[], args?: object): tf.Tensor | tf.Tensor[];
+  /** Frees the weights. */
   dispose(): unknown;
 }
 
@@ -265,17 +270,8 @@ function keys(weights: readonly Described[]): string[] {
 }
 
 function checkState(state: unknown): asserts state is AveragedModelStateDict {
-  const fail = (what: string): never => {
-    throw new Error(`Not a state dict of AveragedModel: ${what}`);
-  };
-  if (state === null || typeof state !== 'object') return fail(`it is ${String(state)}`);
-  const { n_averaged, module } = state as Partial<AveragedModelStateDict>;
-  if (!Number.isSafeInteger(n_averaged) || n_averaged! < 0) {
-    fail(`n_averaged is ${String(n_averaged)}`);
-  }
-  if (!Array.isArray(module)) return fail('module is missing');
-  for (const [i, entry] of module.entries()) {
-    const fault = tensorDataFault(entry);
-    if (fault) fail(`module[${i}]: ${fault}`);
-  }
+  const { n_averaged, module } = (state ?? {}) as Partial<AveragedModelStateDict>;
+  if (!isCount(n_averaged)) invalid('state.n_averaged', n_averaged, 'an integer >= 0');
+  if (!Array.isArray(module)) return invalid('state.module', module, 'a list of tensor data');
+  module.forEach((entry, i) => checkTensorData(`state.module[${i}]`, entry));
 }

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid } from './options.js';
+import { isTensor } from './tensor_data.js';
 
 /** A batch: the input, `[input, ...]`, or `{xs}`; inputs as one tensor, a list, or by name. */
 export type BnBatch =
@@ -20,50 +21,46 @@ export type BnLoader<B = BnBatch> =
   | AsyncIterable<B>
   | { iterator(): Promise<{ next(): Promise<{ value: B; done?: boolean | undefined }> }> };
 
-/** The batches of any loader; those of a tf.data Dataset come with a way to dispose them. */
-export function iterate<B>(loader: BnLoader<B>): AsyncIterable<{ value: B; dispose: () => void }> {
-  if (loader === null || typeof loader !== 'object') {
-    return invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
+/** Refuses what cannot be read batch by batch, before anything is read. */
+export function checkLoader(loader: unknown): void {
+  const keys = ['iterator', Symbol.iterator, Symbol.asyncIterator] as const;
+  const record = Object(loader) as Record<(typeof keys)[number], unknown>;
+  if (typeof loader === 'object' && keys.some((key) => typeof record[key] === 'function')) return;
+  invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
+}
+
+/** The batches of any loader; those of a tf.data Dataset are disposed after their turn. */
+export async function* batchesOf<B>(loader: BnLoader<B>): AsyncGenerator<B> {
+  if (!('iterator' in loader)) {
+    yield* loader;
+    return;
   }
-  if ('iterator' in loader && typeof loader.iterator === 'function') {
-    return (async function* () {
-      const iterator = await loader.iterator();
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-        const { value } = next;
-        yield { value, dispose: () => tf.dispose(value as tf.TensorContainer) };
-      }
-    })();
+  const iterator = await loader.iterator();
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+    try {
+      yield next.value;
+    } finally {
+      tf.dispose(next.value as tf.TensorContainer);
+    }
   }
-  if (!(Symbol.iterator in loader || Symbol.asyncIterator in loader)) {
-    return invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
-  }
-  return (async function* () {
-    for await (const value of loader) yield { value, dispose: () => {} };
-  })();
 }
 
 /**
- * The inputs of a batch.
+ * The inputs of a batch: one tensor, a list, or by name.
  *
  * @throws Error for a batch of no known form.
  */
 export function inputsOf(batch: unknown): BnInput {
-  const input: unknown = Array.isArray(batch)
-    ? (batch as unknown[])[0]
-    : batch !== null && typeof batch === 'object' && 'xs' in batch
-      ? batch.xs
-      : batch;
-  if (input instanceof tf.Tensor) return input;
-  const all = input !== null && typeof input === 'object' ? Object.values(input) : [];
-  if (all.length > 0 && all.every((tensor) => tensor instanceof tf.Tensor)) return input as BnInput;
-  throw new Error('updateBn: a batch is a tensor, an array [input, ...] or an object {xs}');
+  const { xs = batch } = Object(batch) as { xs?: unknown };
+  const inputs = (Array.isArray(xs) && xs === batch ? xs[0] : xs) as BnInput;
+  const tensors = listOf(inputs);
+  if (tensors.length === 0 || !tensors.every((tensor) => isTensor(tensor) && tensor.rank > 0)) {
+    invalid('batch', batch, 'a tensor of examples, an array [inputs, ...] or an object {xs}');
+  }
+  return inputs;
 }
 
-/** Examples in a batch: the length of the first axis of its first input. */
-export function sizeOf(batch: unknown): number {
-  const inputs = inputsOf(batch);
-  const list: tf.Tensor[] = inputs instanceof tf.Tensor ? [inputs] : Object.values(inputs);
-  const first = list[0]!;
-  if (first.rank === 0) throw new Error('updateBn: the input of a batch is a scalar');
-  return first.shape[0];
+/** The tensors of an input. */
+export function listOf(inputs: BnInput): tf.Tensor[] {
+  return isTensor(inputs) ? [inputs] : Object.values(inputs ?? {});
 }

@@ -3,9 +3,17 @@
  * meets layers, models and datasets by their shape alone and knows nothing of optimizers.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { inputsOf, iterate, sizeOf, type BnInput, type BnLoader } from './batches.js';
+import {
+  batchesOf,
+  checkLoader,
+  inputsOf,
+  listOf,
+  type BnInput,
+  type BnLoader,
+} from './batches.js';
 import { isLayer, layersOf } from './layers.js';
 import { invalid } from './options.js';
+import { isTensor } from './tensor_data.js';
 
 /** Options of {@link updateBn}. */
 export interface BnUpdateOptions<M = unknown, B = unknown> {
@@ -29,32 +37,9 @@ interface BnLayer {
   movingVariance: Statistic;
   /** The fraction of the old statistic that a training pass keeps (tfjs's sense). */
   momentum: number;
+  name?: string;
+  trainable?: boolean;
   call?: (inputs: tf.Tensor | tf.Tensor[], kwargs: { training?: boolean }) => unknown;
-}
-
-/** Count, mean and sum of squared deviations of a channel-wise sample, in float64. */
-interface Pool {
-  count: number;
-  mean: Float64Array;
-  squares: Float64Array;
-}
-
-/** A layer under re-estimation, with what is needed to put it back as it was. */
-interface Watched {
-  layer: BnLayer;
-  mean: tf.Variable;
-  variance: tf.Variable;
-  saved: { mean: tf.Tensor; variance: tf.Tensor; momentum: number };
-  zeros: tf.Tensor;
-  pool: Pool;
-}
-
-/** The statistics of one pass through a layer: `count` values a channel. */
-interface Pass {
-  pool: Pool;
-  count: number;
-  mean: tf.Tensor;
-  variance: tf.Tensor;
 }
 
 /**
@@ -88,35 +73,26 @@ export async function updateBn<M, B = unknown>(
   if (maxBatches !== Infinity && !(Number.isInteger(maxBatches) && maxBatches >= 1)) {
     invalid('maxBatches', maxBatches, 'an integer >= 1');
   }
-  const batches = iterate(loader);
+  checkLoader(loader);
   const layers = findBnLayers(model);
   if (layers.every(({ frozen }) => frozen)) return;
 
-  const watched: Watched[] = [];
+  const watches: Watch[] = [];
   const passes: Pass[] = [];
-  let release: (() => void)[] = [];
   let done = false;
   try {
-    for (const { layer } of layers) watched.push(watch(layer));
-    const live = watched.filter((_, i) => !layers[i]!.frozen);
-    release = live.map((entry) => intercept(entry, passes));
+    for (const { layer, frozen } of layers) watches.push(watch(layer, frozen, passes));
     let batch = 0;
     let examples = 0;
-    for await (const { value, dispose } of batches) {
-      try {
-        const size = sizeOf(value);
-        if (size > 0) {
-          const ownLayers = live.filter(({ layer }) => !isLayersBn(layer)).map(resetOwn);
-          runForward(forward, model, value);
-          for (const { entry, meanId } of ownLayers) {
-            if (entry.mean.dataId !== meanId) passes.push(passOf(entry, size));
-          }
-          await drain(passes);
-        }
-        examples += size;
-      } finally {
-        dispose();
+    for await (const value of batchesOf(loader)) {
+      const size = listOf(inputsOf(value))[0]!.shape[0];
+      if (size > 0) {
+        for (const { before } of watches) before();
+        runForward(forward, model, value);
+        for (const { after } of watches) after(size);
+        await drain(passes);
       }
+      examples += size;
       batch += 1;
       await onBatch?.({ batch, examples });
       if (batch >= maxBatches) break;
@@ -124,132 +100,124 @@ export async function updateBn<M, B = unknown>(
     if (examples === 0) throw new Error('updateBn: the loader gave no examples');
     done = true;
   } finally {
-    for (const stop of release) stop();
-    tf.dispose(passes.flatMap(({ mean, variance }) => [mean, variance]));
-    for (const entry of watched) finish(entry, done);
+    tf.dispose(passes.flatMap(({ statistics }) => statistics));
+    for (const { end } of watches) end(done);
   }
 }
 
-/** Adds `count` values of the given mean and variance to a pool (Chan et al. 1979, eq. 2.1). */
-function addToPool(
-  pool: Pool,
-  count: number,
-  mean: ArrayLike<number>,
-  variance: ArrayLike<number>,
-): void {
-  const total = pool.count + count;
-  pool.mean.forEach((old, i) => {
-    const delta = mean[i]! - old;
-    pool.mean[i] = old + (delta * count) / total;
-    pool.squares[i]! += variance[i]! * count + (delta * delta * pool.count * count) / total;
-  });
-  pool.count = total;
+/** One pass through a layer: the mean and variance that it left, and where they go. */
+interface Pass {
+  statistics: tf.Tensor[];
+  add: (statistics: readonly ArrayLike<number>[]) => void;
 }
 
-function watch(layer: BnLayer): Watched {
-  const mean = variableOf(layer.movingMean);
-  const variance = variableOf(layer.movingVariance);
-  const { size, shape } = mean;
-  const kept = tf.tidy(() => [tf.clone(mean), tf.clone(variance), tf.zeros(shape)].map(tf.keep));
-  const saved = { mean: kept[0]!, variance: kept[1]!, momentum: layer.momentum };
-  const pool = { count: 0, mean: new Float64Array(size), squares: new Float64Array(size) };
-  layer.momentum = 0; // so that a pass leaves the statistics of its own batch
-  return { layer, mean, variance, saved, zeros: kept[2]!, pool };
-}
-
-/** Ends the watch: the layer gets what was pooled, or, if nothing was, back what it had. */
-function finish({ layer, mean, variance, saved, zeros, pool }: Watched, update: boolean): void {
-  layer.momentum = saved.momentum;
-  if (update && pool.count > 0) {
-    tf.tidy(() => {
-      mean.assign(tf.tensor(Float32Array.from(pool.mean), mean.shape));
-      const pooled = Float32Array.from(pool.squares, (sum) => sum / pool.count);
-      variance.assign(tf.tensor(pooled, variance.shape));
-    });
-  } else {
-    mean.assign(saved.mean);
-    variance.assign(saved.variance);
-  }
-  tf.dispose([saved.mean, saved.variance, zeros]);
-}
-
-/**
- * Has a tfjs layer report each of its passes: a layer that is shared, or under TimeDistributed,
- * passes several times for one batch, and leaves only the last one's statistics.
- *
- * @returns What undoes it.
- */
-function intercept(entry: Watched, passes: Pass[]): () => void {
-  const { layer } = entry;
-  if (!isLayersBn(layer)) return () => {};
-  const own = Object.getOwnPropertyDescriptor(layer, 'call');
-  const call = layer.call!;
-  layer.call = function (inputs, kwargs) {
-    if (!kwargs?.training) return call.call(this, inputs, kwargs);
-    reset(entry);
-    const output = call.call(this, inputs, kwargs);
-    const input = Array.isArray(inputs) ? inputs[0]! : inputs;
-    passes.push(passOf(entry, input.size / entry.mean.size));
-    return output;
-  };
-  return () => {
-    if (own) Object.defineProperty(layer, 'call', own);
-    else delete layer.call;
-  };
-}
-
-/**
- * Empties the statistics before a pass: the layer computes `old - (old - new) * (1 - momentum)`,
- * which is `new` exactly only for an old value of 0 (tfjs-layers 4.22, normalization.ts).
- */
-function reset({ mean, variance, zeros }: Watched): void {
-  mean.assign(zeros);
-  variance.assign(zeros);
-}
-
-function resetOwn(entry: Watched) {
-  reset(entry);
-  return { entry, meanId: entry.mean.dataId };
-}
-
-function passOf({ mean, variance, pool }: Watched, count: number): Pass {
-  return { pool, count, mean: tf.keep(tf.clone(mean)), variance: tf.keep(tf.clone(variance)) };
-}
-
-/** Moves the passes' statistics into their pools. */
+/** Moves what the passes left into the pools. */
 async function drain(passes: Pass[]): Promise<void> {
-  const data = passes.map(({ mean, variance }) => Promise.all([mean.data(), variance.data()]));
+  const data = passes.map(({ statistics }) => Promise.all(statistics.map((s) => s.data())));
   const values = await Promise.all(data);
-  for (const [i, { pool, count, mean, variance }] of passes.entries()) {
-    if (count > 0) addToPool(pool, count, ...values[i]!);
-    tf.dispose([mean, variance]);
+  passes.splice(0).forEach(({ statistics, add }, i) => {
+    add(values[i]!);
+    tf.dispose(statistics);
+  });
+}
+
+/** A layer under re-estimation. */
+interface Watch {
+  /** Called before the model runs on a batch. */
+  before: () => void;
+  /** Called after it. */
+  after: (examples: number) => void;
+  /** The layer gets what was pooled if all went well, else back what it had. */
+  end: (done: boolean) => void;
+}
+
+/**
+ * Puts a layer under re-estimation. A tfjs layer reports each of its passes: one that is shared, or
+ * under TimeDistributed, passes several times for one batch and leaves only the last statistics.
+ */
+function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
+  const moving = [layer.movingMean, layer.movingVariance].map((s) => ('read' in s ? s.read() : s));
+  const assign = (tensors: tf.Tensor[]) => moving.forEach((s, i) => s.assign(tensors[i]!));
+  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
+  const saved = copies();
+  const { shape, size } = saved[0]!;
+  const zeros = tf.keep(tf.zeros(shape));
+  const { momentum, call } = layer;
+  const hasOwnCall = Object.hasOwn(layer, 'call');
+  const own = !isLayersBn(layer);
+  let emptied: object | undefined;
+
+  // The pool, in float64: values a channel, their mean, and their squared deviations from it.
+  let count = 0;
+  const mean = new Float64Array(size);
+  const squares = new Float64Array(size);
+  const pass = (added: number): void => {
+    // Chan et al. 1979, eq. 2.1.
+    const add: Pass['add'] = ([means, variances]) => {
+      const total = count + added;
+      for (let i = 0; i < size && added > 0; i++) {
+        const delta = means![i]! - mean[i]!;
+        mean[i]! += (delta * added) / total;
+        squares[i]! += variances![i]! * added + (delta * delta * count * added) / total;
+      }
+      count = total;
+    };
+    passes.push({ statistics: copies(), add });
+  };
+  // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
+  // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
+  const empty = () => assign([zeros, zeros]);
+  layer.momentum = 0;
+  if (!own && !frozen) {
+    layer.call = function (inputs, kwargs) {
+      if (!kwargs?.training) return call!.call(this, inputs, kwargs);
+      empty();
+      const output = call!.call(this, inputs, kwargs);
+      pass((Array.isArray(inputs) ? inputs[0]! : inputs).size / size);
+      return output;
+    };
   }
-  passes.length = 0;
+
+  return {
+    before() {
+      if (own && !frozen) empty();
+      emptied = moving[0]!.dataId;
+    },
+    after(examples) {
+      if (own && !frozen && moving[0]!.dataId !== emptied) pass(examples);
+    },
+    end(done) {
+      layer.momentum = momentum;
+      if (hasOwnCall) layer.call = call!;
+      else delete layer.call;
+      tf.tidy(() => {
+        const pooled = () =>
+          [mean, squares.map((sum) => sum / count)].map((s) =>
+            tf.tensor(Float32Array.from(s), shape),
+          );
+        assign(done && count > 0 ? pooled() : saved);
+      });
+      tf.dispose([saved, zeros]);
+    },
+  };
 }
 
 function defaultForward(model: unknown, batch: unknown): void {
-  const { apply, inputNames } = model as {
+  const { apply, inputNames = [] } = model as {
     apply?: (x: BnInput, kwargs: { training: boolean }) => unknown;
     inputNames?: string[];
   };
-  if (typeof apply !== 'function') {
-    throw new Error('updateBn: the model has no apply(); give the option forward(model, batch)');
-  }
+  if (!apply) return invalid('model', model, 'one with apply(), or the option forward');
   const inputs = inputsOf(batch);
-  const byName = !(inputs instanceof tf.Tensor) && !Array.isArray(inputs) && inputNames;
-  const x = byName ? inOrder(inputs as Record<string, tf.Tensor>, inputNames) : inputs;
-  apply.call(model, x, { training: true });
-}
-
-/** Inputs given by name, in the model's order; a Sequential knows no name before its first use. */
-function inOrder(inputs: Record<string, tf.Tensor>, inputNames: string[]): tf.Tensor[] {
-  if (inputNames.length === 0) return Object.values(inputs);
-  return inputNames.map((name) => {
-    const input = inputs[name];
-    if (input) return input;
-    const given = Object.keys(inputs).join(', ');
-    throw new Error(`updateBn: a batch has no input ${name} (it has ${given})`);
-  });
+  // By name in the model's order; a Sequential knows no name before its first use.
+  const names = isTensor(inputs) || Array.isArray(inputs) ? [] : inputNames;
+  const named = names.map(
+    (name) =>
+      (inputs as Record<string, tf.Tensor>)[name] ??
+      invalid(`input ${name} of a batch`, undefined, 'a tensor'),
+  );
+  const list = named.length > 0 ? named : listOf(inputs);
+  apply.call(model, isTensor(inputs) ? inputs : list, { training: true });
 }
 
 function runForward<M, B>(forward: (model: M, batch: B) => unknown, model: M, batch: B): void {
@@ -262,33 +230,23 @@ function runForward<M, B>(forward: (model: M, batch: B) => unknown, model: M, ba
   });
 }
 
-function variableOf(statistic: Statistic): tf.Variable {
-  return 'read' in statistic ? statistic.read() : statistic;
-}
-
 function isLayersBn(value: unknown): boolean {
   return isLayer(value) && value.getClassName() === 'BatchNormalization';
 }
 
 /** The batch-normalization layers of a model: those that it lists, else those of tfjs-layers. */
 function findBnLayers(model: unknown): { layer: BnLayer; frozen: boolean }[] {
-  if (model === null || (typeof model !== 'object' && typeof model !== 'function')) {
-    return invalid('model', model, 'a model with batch-normalization layers');
-  }
+  if (Object(model) !== model) invalid('model', model, 'a model with batch-normalization layers');
   const { batchNormLayers } = model as { batchNormLayers?: () => Iterable<BnLayer> };
-  const found =
-    typeof batchNormLayers === 'function'
-      ? [...new Set(batchNormLayers.call(model))].map((layer) => ({
-          layer,
-          frozen: (layer as { trainable?: boolean }).trainable === false,
-        }))
-      : layersOf(model)
-          .filter(({ layer }) => isLayersBn(layer))
-          .map(({ layer, frozen }) => ({ layer: layer as unknown as BnLayer, frozen }));
-  for (const { layer } of found) {
-    if (layer?.movingMean != null && layer.movingVariance != null) continue;
-    const { name = 'without a name' } = (layer ?? {}) as { name?: string };
-    throw new Error(`updateBn: the layer ${name} has no statistics; build the model first`);
+  const found = batchNormLayers
+    ? [...new Set(batchNormLayers.call(model))].map((layer) => ({
+        layer,
+        frozen: layer?.trainable === false,
+      }))
+    : layersOf(model as object).filter(({ layer }) => isLayersBn(layer));
+  for (const { layer } of found as { layer: Partial<BnLayer> }[]) {
+    if (layer?.movingMean && layer.movingVariance) continue;
+    throw new Error(`updateBn: the layer ${layer?.name} has no statistics; build the model first`);
   }
-  return found;
+  return found as { layer: BnLayer; frozen: boolean }[];
 }

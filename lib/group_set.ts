@@ -14,7 +14,7 @@ import {
   type OptimizerTemplate,
   type ParamGroupOptions,
 } from './param_groups.js';
-import { fitState, groupByName, type SWAStateDict } from './state_dict.js';
+import { applyState, groupByName, matchGroups, type SWAStateDict } from './state_dict.js';
 import { shapeText, type NamedTensor } from './tensor_data.js';
 
 export class GroupSet {
@@ -121,9 +121,11 @@ export class GroupSet {
    */
   async load(state: SWAStateDict): Promise<void> {
     if (this.list.length > 0) {
-      const fitting = fitState(this.list, state);
-      await fitting.applyOwn();
-      fitting.apply();
+      const orders = matchGroups(this.list, state);
+      for (const [g, { optimizer }] of this.list.entries()) {
+        if (keepsOwnState(optimizer)) await setOwnState(optimizer, state.opt_state[g]!);
+      }
+      applyState(this.list, state, orders);
       return;
     }
     // A state without groups is that of a wrapper before its first step, as this one is.
@@ -148,8 +150,9 @@ export class GroupSet {
 
   /** Puts a loaded state into the groups, of which the last ones were made just now. */
   private resume(state: SWAStateDict, made: readonly Group[]): void {
+    const all = [...this.list, ...made];
     try {
-      fitState([...this.list, ...made], state).apply();
+      applyState(all, state, matchGroups(all, state));
     } catch (error) {
       for (const { optimizer } of made)
         if (optimizer !== this.optimizer) disposeOptimizer(optimizer);

@@ -25,6 +25,13 @@ export {
   type SchedulePhase,
 } from './schedules.js';
 export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
-export type { ParamGroupState, SWAStateDict, TensorData } from './state_dict.js';
+export type { ParamGroupState, SWAStateDict } from './state_dict.js';
+export type { NamedTensor, TensorData } from './tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batches.js';
 export { updateBn, type BnUpdateOptions } from './bn_update.js';
+export {
+  swaCallback,
+  type FittedModel,
+  type SwaCallback,
+  type SwaCallbackOptions,
+} from './swa_callback.js';

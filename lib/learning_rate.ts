@@ -17,6 +17,15 @@ export function hasLearningRate(optimizer: tf.Optimizer): boolean {
   return typeof rated.setLearningRate === 'function' || typeof rated.learningRate === 'number';
 }
 
+/** @throws Error that says that `name` cannot be set, if the optimizer's rate cannot. */
+export function checkLearningRate(optimizer: tf.Optimizer, name: string): void {
+  if (hasLearningRate(optimizer)) return;
+  throw new Error(
+    `Cannot set ${name}: the optimizer ${optimizer.getClassName()} has neither ` +
+      'setLearningRate() nor a numeric learningRate',
+  );
+}
+
 /**
  * The rate of the optimizer's next step.
  *
@@ -42,21 +51,12 @@ export function shownLearningRate(optimizer: tf.Optimizer): number {
  * by writing the `learningRate` that the other optimizers read at each step.
  *
  * @param learningRate Finite, >= 0.
- * @param name What the caller calls it, for the error.
  * @throws Error if the rate makes no sense or the optimizer has none.
  */
-export function setLearningRate(optimizer: tf.Optimizer, learningRate: number, name = 'lr'): void {
-  checkNumber(name, learningRate, 0);
+export function setLearningRate(optimizer: tf.Optimizer, learningRate: number): void {
+  checkNumber('lr', learningRate, 0);
+  checkLearningRate(optimizer, 'lr');
   const rated = optimizer as Rated;
-  if (!hasLearningRate(optimizer)) throw noLearningRate(optimizer, name);
-  if (typeof rated.setLearningRate === 'function') rated.setLearningRate(learningRate);
+  if (rated.setLearningRate) rated.setLearningRate(learningRate);
   else rated.learningRate = learningRate;
-}
-
-/** The error for an optimizer whose rate cannot be set. */
-export function noLearningRate(optimizer: tf.Optimizer, name: string): Error {
-  return new Error(
-    `Cannot set ${name}: the optimizer ${optimizer.getClassName()} has neither ` +
-      'setLearningRate() nor a numeric learningRate',
-  );
 }

@@ -4,12 +4,7 @@
  * groups, and know nothing of averages.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import {
-  getLearningRate,
-  hasLearningRate,
-  noLearningRate,
-  setLearningRate,
-} from './learning_rate.js';
+import { getLearningRate, checkLearningRate, setLearningRate } from './learning_rate.js';
 import { checkKeys, checkNumber, invalid } from './options.js';
 import { cosineShape, interpolate, type Schedule } from './schedules.js';
 
@@ -297,7 +292,7 @@ function groupOptimizers(optimizer: tf.Optimizer): tf.Optimizer[] {
   // A wrapper without groups is written through itself, and answers for the one that it wraps.
   const optimizers = grouped?.paramGroups.map((group) => group.optimizer) ?? [];
   const base = optimizers.length > 0 ? optimizers : [grouped?.optimizer ?? optimizer];
-  for (const one of base) if (!hasLearningRate(one)) throw noLearningRate(one, 'lr');
+  for (const one of base) checkLearningRate(one, 'lr');
   base.forEach(getLearningRate);
   return optimizers.length > 0 ? optimizers : [optimizer];
 }

@@ -8,7 +8,13 @@
  * is not tfjs's goes through its own `getWeights` and `setWeights`.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { hostData, shapeText, toTensor, type NamedTensor, type TensorData } from './tensor_data.js';
+import {
+  hostData,
+  toTensor,
+  toVariable,
+  type NamedTensor,
+  type TensorData,
+} from './tensor_data.js';
 
 /** One variable's entry in one of an optimizer's slot lists, as tfjs keeps it. */
 interface Slot {
@@ -16,57 +22,36 @@ interface Slot {
   variable: tf.Variable;
 }
 
-/** Where each optimizer keeps its state: scalar variables, and slot lists with their suffix. */
-const FIELDS: Record<string, { scalars: string[]; slots: Record<string, string> }> = {
-  SGD: { scalars: [], slots: {} },
-  Momentum: { scalars: [], slots: { accumulations: 'momentum' } },
-  Adagrad: { scalars: [], slots: { accumulatedGrads: 'accumulator' } },
-  Adadelta: {
-    scalars: [],
-    slots: { accumulatedGrads: 'accum_grad', accumulatedUpdates: 'accum_var' },
-  },
-  Adam: {
-    scalars: ['accBeta1', 'accBeta2'],
-    slots: { accumulatedFirstMoment: 'm', accumulatedSecondMoment: 'v' },
-  },
-  Adamax: {
-    scalars: ['iteration', 'accBeta1'],
-    slots: { accumulatedFirstMoment: 'm', accumulatedWeightedInfNorm: 'v' },
-  },
-  RMSProp: {
-    scalars: [],
-    slots: {
-      accumulatedMeanSquares: 'rms',
-      accumulatedMoments: 'momentum',
-      accumulatedMeanGrads: 'mg',
-    },
-  },
+/** What each optimizer keeps: scalar variables, and slot lists with the suffix of their names. */
+const FIELDS: Record<string, string[]> = {
+  SGD: [],
+  Momentum: ['accumulations/momentum'],
+  Adagrad: ['accumulatedGrads/accumulator'],
+  Adadelta: ['accumulatedGrads/accum_grad', 'accumulatedUpdates/accum_var'],
+  Adam: ['accBeta1', 'accBeta2', 'accumulatedFirstMoment/m', 'accumulatedSecondMoment/v'],
+  Adamax: ['iteration', 'accBeta1', 'accumulatedFirstMoment/m', 'accumulatedWeightedInfNorm/v'],
+  RMSProp: ['accumulatedMeanSquares/rms', 'accumulatedMoments/momentum', 'accumulatedMeanGrads/mg'],
 };
 
-/** The fields of one optimizer, or `null` for one that is not tfjs's. */
-function fieldsOf(optimizer: tf.Optimizer) {
-  const className = optimizer.getClassName();
-  const fields = Object.hasOwn(FIELDS, className) ? FIELDS[className]! : null;
-  if (fields === null) return null;
-  const own = optimizer as unknown as Record<string, unknown>;
-  const scalars = fields.scalars.map((name) => [name, own[name] as tf.Variable] as const);
-  const slots = Object.entries(fields.slots)
-    .filter(([name]) => name !== 'accumulatedMeanGrads' || own['centered'] === true)
-    .map(([name, suffix]) => ({
-      name,
-      suffix,
-      get: () => own[name] as Slot[],
-      set: (list: Slot[]) => void (own[name] = list),
-    }));
-  return { scalars, slots };
+/** An optimizer seen by its fields: the scalars' names, the slot lists with their suffixes. */
+interface Fields {
+  readonly scalars: string[];
+  readonly slots: [name: string, suffix: string][];
+  readonly values: Record<string, tf.Variable> & Record<string, Slot[]>;
 }
 
-/** What does not fit between a state and the optimizers that are to take it, by kind. */
-export interface Problems {
-  missing: string[];
-  unexpected: string[];
-  wrongShape: string[];
-  other: string[];
+/** The fields of one optimizer, or `null` for one that is not tfjs's. */
+function fieldsOf(optimizer: tf.Optimizer): Fields | null {
+  const className = optimizer.getClassName();
+  if (!Object.hasOwn(FIELDS, className)) return null;
+  const values = optimizer as unknown as Fields['values'] & { centered?: boolean };
+  const names = FIELDS[className]!.map((field) => field.split('/') as [string, string]);
+  return {
+    scalars: names.flatMap(([name, suffix]) => (suffix ? [] : [name])),
+    // RMSProp keeps the mean of the gradients only if it is centered.
+    slots: names.filter(([, suffix]) => suffix && (suffix !== 'mg' || values.centered)),
+    values,
+  };
 }
 
 /** A named part of the state: still a tensor of the optimizer's, or plain data already. */
@@ -90,56 +75,33 @@ export function getOptimizerState(optimizer: tf.Optimizer): StateEntry[] | Promi
     }
     return optimizer.getWeights();
   }
+  const { scalars, slots, values } = fields;
   const iterations = Int32Array.of(optimizer.iterations);
   return [
     { name: 'iterations', dtype: 'int32', shape: [], values: iterations },
-    ...fields.scalars.map(([name, tensor]) => ({ name, tensor })),
-    ...fields.slots.flatMap(({ name, get }) =>
-      get().map(({ variable }, i) => ({ name: `${name}/${i}`, tensor: variable })),
+    ...scalars.map((name) => ({ name, tensor: values[name]! })),
+    ...slots.flatMap(([name]) =>
+      values[name]!.map(({ variable }, i) => ({ name: `${name}/${i}`, tensor: variable })),
     ),
   ];
 }
 
 /**
- * Compares a saved state with what the optimizer would need, and adds what does not fit to
- * `problems`. Another's own weights are left to its `setWeights`.
- *
- * @param order For each of `params`, its position in the saved lists.
- * @param stepped Whether a step has been taken: then every slot must be there.
+ * The names and shapes of the state that an optimizer has after a step over parameters of these
+ * shapes; without entries for one that is not tfjs's, whose `setWeights` knows.
  */
-export function checkOptimizerState(
+export function stateShapes(
   optimizer: tf.Optimizer,
-  params: readonly tf.Variable[],
-  entries: readonly TensorData[],
-  order: readonly number[],
-  stepped: boolean,
-  label: string,
-  problems: Problems,
-): void {
+  shapes: readonly number[][],
+): Map<string, number[]> {
   const fields = fieldsOf(optimizer);
-  if (fields === null) return;
-  const expected = new Map<string, readonly number[]>([['iterations', []]]);
-  for (const [name] of fields.scalars) expected.set(name, []);
-  const required = new Set(expected.keys());
-  for (const { name } of fields.slots) {
-    params.forEach(({ shape }, i) => {
-      const key = `${name}/${order[i]}`;
-      expected.set(key, shape);
-      if (stepped) required.add(key);
-    });
-  }
-  for (const { name, shape, dtype } of entries) {
-    const want = expected.get(name);
-    const wantDtype = name === 'iterations' ? 'int32' : 'float32';
-    if (want === undefined) problems.unexpected.push(`${label} ${name}`);
-    else if (dtype !== wantDtype) {
-      problems.wrongShape.push(`${label} ${name} (${dtype}, not ${wantDtype})`);
-    } else if (!tf.util.arraysEqual([...want], shape)) {
-      problems.wrongShape.push(`${label} ${name} (${shapeText(shape)}, not ${shapeText(want)})`);
-    }
-    required.delete(name);
-  }
-  for (const name of required) problems.missing.push(`${label} ${name}`);
+  if (fields === null) return new Map();
+  return new Map([
+    ...['iterations', ...fields.scalars].map((name) => [name, []] as [string, number[]]),
+    ...fields.slots.flatMap(([name]) =>
+      shapes.map((shape, i) => [`${name}/${i}`, shape] as [string, number[]]),
+    ),
+  ]);
 }
 
 /** Whether {@link setOptimizerState} hands the state to the optimizer's own `setWeights`. */
@@ -167,34 +129,28 @@ export function setOptimizerState(
   entries: readonly TensorData[],
   order: readonly number[],
 ): void {
-  const { scalars, slots } = fieldsOf(optimizer)!;
+  const { scalars, slots, values } = fieldsOf(optimizer)!;
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
-  (optimizer as unknown as { iterations_: number }).iterations_ =
-    byName.get('iterations')!.values[0]!;
-  for (const [name, variable] of scalars) {
-    tf.tidy(() => variable.assign(toTensor(byName.get(name)!)));
-  }
-  for (const { name, suffix, get, set } of slots) {
-    tf.dispose(get().map(({ variable }) => variable));
-    set(
-      sparse(params, ({ name: paramName }, i) => {
-        const entry = byName.get(`${name}/${order[i]}`);
-        if (entry === undefined) return undefined;
-        const variable = tf.tidy(() => tf.variable(toTensor(entry), false));
-        return { originalName: `${paramName}/${suffix}`, variable };
-      }),
-    );
+  values['iterations_'] = byName.get('iterations')!.values[0] as never;
+  for (const name of scalars) tf.tidy(() => values[name]!.assign(toTensor(byName.get(name)!)));
+  for (const [name, suffix] of slots) {
+    tf.dispose(values[name]!.map(({ variable }) => variable));
+    values[name] = sparse(params, suffix, (originalName, i) => {
+      const entry = byName.get(`${name}/${order[i]}`);
+      return entry && { originalName, variable: toVariable(entry) };
+    }) as never;
   }
 }
 
 /** A slot list with holes, which tfjs fills at the next step, where there is no slot. */
 function sparse(
   params: readonly tf.Variable[],
-  slotOf: (param: tf.Variable, i: number) => Slot | undefined,
+  suffix: string,
+  slotOf: (originalName: string, i: number) => Slot | undefined,
 ): Slot[] {
   const slots: Slot[] = [];
-  params.forEach((param, i) => {
-    const slot = slotOf(param, i);
+  params.forEach(({ name }, i) => {
+    const slot = slotOf(`${name}/${suffix}`, i);
     if (slot) slots[i] = slot;
   });
   return slots;
@@ -206,14 +162,16 @@ function sparse(
  * the name of their variable; where no name is known, the positions stand.
  */
 export function alignSlots(optimizer: tf.Optimizer, params: readonly tf.Variable[]): void {
-  for (const { suffix, get, set } of fieldsOf(optimizer)?.slots ?? []) {
-    const slots = get().flat(); // without holes
-    const byName = new Map(slots.map((slot) => [slot.originalName, slot]));
-    const aligned = sparse(params, ({ name }) => byName.get(`${name}/${suffix}`));
+  const { slots = [], values } = fieldsOf(optimizer) ?? {};
+  for (const [field, suffix] of slots) {
+    const before = values![field]!.flat(); // without holes
+    const aligned = sparse(params, suffix, (name) =>
+      before.find(({ originalName }) => originalName === name),
+    );
     if (aligned.length === 0) continue;
-    const strays = slots.filter((slot) => !aligned.includes(slot));
+    const strays = before.filter((slot) => !aligned.includes(slot));
     tf.dispose(strays.map(({ variable }) => variable));
-    set(aligned);
+    values![field] = aligned as never;
   }
 }
 

@@ -42,6 +42,11 @@ export function checkNumber(
   return value;
 }
 
+/** Whether a value is an integer >= 0. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 /** Refuses an option that is not among the known ones. */
 export function checkKeys(options: object, known: readonly string[]): void {
   const stray = Object.keys(options).find((key) => !known.includes(key));

@@ -4,12 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage, updateAverages, type AvgFn } from './average.js';
-import {
-  getLearningRate,
-  hasLearningRate,
-  noLearningRate,
-  setLearningRate,
-} from './learning_rate.js';
+import { getLearningRate, checkLearningRate, setLearningRate } from './learning_rate.js';
 import { checkNumber, invalid, shown } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
@@ -167,7 +162,7 @@ export function planGroup(
   const config = optimizer ? optimizer.getConfig() : template.config;
   if (lr !== undefined) {
     checkNumber('lr', lr, 0);
-    if (!hasLearningRate(base)) throw noLearningRate(base, 'lr');
+    checkLearningRate(base, 'lr');
   }
   checkHyperparameters(hyperparameters, index, base, config, optimizer !== undefined);
   return { params: variables, lr, optimizer, hyperparameters };
@@ -190,14 +185,10 @@ function checkOptimizer(
   template: OptimizerTemplate,
   others: readonly Pick<GroupPlan, 'optimizer'>[],
 ): void {
-  const name = `optimizer of parameter group ${index}`;
-  if (!isOptimizer(optimizer)) invalid(name, optimizer, 'a tf.train optimizer');
-  if (index === 0 && optimizer !== template.optimizer) {
-    throw new Error('The first parameter group uses the wrapped optimizer and can bring no other');
-  }
-  if (others.some((group) => group.optimizer === optimizer)) {
-    throw new Error(`The ${name} steps another group already; give it one of its own`);
-  }
+  const own = isOptimizer(optimizer) && !others.some((group) => group.optimizer === optimizer);
+  if (own && (index > 0 || optimizer === template.optimizer)) return;
+  const expected = index > 0 ? 'a tf.train optimizer of its own' : 'the wrapped optimizer';
+  invalid(`optimizer of parameter group ${index}`, optimizer, expected);
 }
 
 function checkParams(
@@ -244,17 +235,10 @@ function checkHyperparameters(
           `${optimizer.getClassName()}: ${['lr', ...known].join(', ')})`,
       );
     }
-    if (typeof current === 'number') {
-      checkNumber(key, value, -Infinity, 'a finite number');
-    } else if (current != null && typeof value !== typeof current) {
-      invalid(key, value, `a ${typeof current}`);
-    }
-    if (fixed && value !== current) {
-      throw new Error(
-        `Cannot set ${key} of parameter group ${index} to ${shown(value)}: it uses a given ` +
-          `optimizer, whose ${key} is ${shown(current)}`,
-      );
-    }
+    if (fixed && value !== current) invalid(key, value, `${shown(current)}, as in the optimizer`);
+    const type = typeof current;
+    const sound = typeof value === type && (type !== 'number' || Number.isFinite(value));
+    if (current != null && !sound) invalid(key, value, `a finite ${type}`.replace('finite b', 'b'));
   }
 }
 

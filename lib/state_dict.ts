@@ -3,22 +3,18 @@
  * shape, and back. It knows nothing of files or modes.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { hasLearningRate, shownLearningRate } from './learning_rate.js';
 import {
-  checkOptimizerState,
   downloadEntry,
   getOptimizerState,
   keepsOwnState,
   setOptimizerState,
-  setOwnState,
-  type Problems,
+  stateShapes,
   type StateEntry,
 } from './optimizer_state.js';
-import { hasLearningRate, noLearningRate, shownLearningRate } from './learning_rate.js';
-import { shown } from './options.js';
+import { invalid, isCount, shown } from './options.js';
 import type { Group, ParamGroupOptions } from './param_groups.js';
-import { hostData, shapeText, tensorDataFault, toTensor, type TensorData } from './tensor_data.js';
-
-export type { TensorData } from './tensor_data.js';
+import { checkTensorData, shapeText, toVariable, type TensorData } from './tensor_data.js';
 
 /** One parameter group in a {@link SWAStateDict}. */
 export interface ParamGroupState {
@@ -47,36 +43,40 @@ export interface SWAStateDict {
   opt_state: Record<string, TensorData[]>;
   /** By number of the parameter, as a string: its average; only parameters that have one. */
   swa_state: Record<string, { swa_buffer: TensorData }>;
+  /** The groups, in order. */
   param_groups: ParamGroupState[];
 }
 
-/** The description of each group: everything but tensors. */
-export function describeGroups(groups: readonly Group[]): ParamGroupState[] {
+/** A state whose tensors may still be the wrapper's own. */
+export interface LiveState {
+  opt_state: Record<string, StateEntry[] | Promise<StateEntry[]>>;
+  swa_state: Record<string, { swa_buffer: StateEntry }>;
+  param_groups: ParamGroupState[];
+}
+
+/** The state of the groups, by reference. */
+export function liveState(groups: readonly Group[]): LiveState {
+  const state: LiveState = { opt_state: {}, swa_state: {}, param_groups: [] };
   let count = 0;
-  return groups.map(({ params, optimizer, n_avg, step_counter, swapped }) => {
-    const first = count;
+  groups.forEach(({ params, optimizer, buffers, n_avg, step_counter, swapped }, g) => {
+    const indices = params.map((_, i) => count + i);
     count += params.length;
     const { learningRate: _, ...hyperparameters } = optimizer.getConfig();
-    return {
+    state.param_groups.push({
       ...hyperparameters,
-      params: params.map((_, i) => first + i),
+      params: indices,
       param_names: params.map(({ name }) => name),
       lr: shownLearningRate(optimizer),
       n_avg,
       step_counter,
       swapped,
-    };
+    });
+    state.opt_state[g] = getOptimizerState(optimizer);
+    buffers.forEach((tensor, i) => {
+      state.swa_state[indices[i]!] = { swa_buffer: { name: 'swa_buffer', tensor } };
+    });
   });
-}
-
-/** The averages by the number of their parameter, as the wrapper's own variables. */
-export function bufferEntries(groups: readonly Group[]): [number, tf.Variable][] {
-  let count = 0;
-  return groups.flatMap(({ params, buffers }) => {
-    const first = count;
-    count += params.length;
-    return buffers.map((buffer, i): [number, tf.Variable] => [first + i, buffer]);
-  });
+  return state;
 }
 
 /**
@@ -84,160 +84,159 @@ export function bufferEntries(groups: readonly Group[]): [number, tf.Variable][]
  * starts before this function first waits.
  */
 export async function saveState(groups: readonly Group[]): Promise<SWAStateDict> {
-  const download = (entries: StateEntry[]) => Promise.all(entries.map(downloadEntry));
-  const param_groups = describeGroups(groups);
-  const optimizers = groups.map(({ optimizer }) => {
-    const entries = getOptimizerState(optimizer);
-    return Array.isArray(entries) ? download(entries) : entries.then(download);
-  });
-  const buffers = bufferEntries(groups).map(async ([index, buffer]) => {
-    const swa_buffer = await hostData('swa_buffer', buffer);
-    return [index, { swa_buffer }] as const;
-  });
-  return {
-    opt_state: Object.fromEntries((await Promise.all(optimizers)).entries()),
-    swa_state: Object.fromEntries(await Promise.all(buffers)),
-    param_groups,
-  };
+  const { opt_state, swa_state, param_groups } = liveState(groups);
+  const optimizers = mapValues(opt_state, async (entries) =>
+    Promise.all((Array.isArray(entries) ? entries : await entries).map(downloadEntry)),
+  );
+  const buffers = mapValues(swa_state, async ({ swa_buffer }) => ({
+    swa_buffer: await downloadEntry(swa_buffer),
+  }));
+  return { opt_state: await optimizers, swa_state: await buffers, param_groups };
+}
+
+/** The record of what `f` makes of each value; all calls start at once. */
+async function mapValues<T, U>(
+  record: Record<string, T>,
+  f: (value: T) => Promise<U>,
+): Promise<Record<string, U>> {
+  const made = Object.entries(record).map(async ([key, value]) => [key, await f(value)] as const);
+  return Object.fromEntries(await Promise.all(made));
 }
 
 /**
  * Checks that a value is a state dict in itself, before any wrapper comes into it.
  *
- * @throws Error that says which part is not as it should be.
+ * @throws Error `Invalid state.PART: VALUE (expected ...)`.
  */
 export function checkStateDict(state: unknown): asserts state is SWAStateDict {
-  const fail = (what: string): never => {
-    throw new Error(`Not a state dict of SWA: ${what}`);
-  };
-  const isRecord = (value: unknown): value is Record<string, unknown> =>
-    value !== null && typeof value === 'object' && !Array.isArray(value);
-  const isCount = (value: unknown): value is number =>
-    Number.isSafeInteger(value) && (value as number) >= 0;
-  const tensor = (value: unknown, label: string): void => {
-    const fault = tensorDataFault(value);
-    if (fault) fail(`${label}: ${fault}`);
-  };
-
-  if (!isRecord(state)) return fail(`it is ${String(state)}`);
-  const { opt_state, swa_state, param_groups } = state;
-  if (!isRecord(opt_state)) return fail('opt_state is missing');
-  if (!isRecord(swa_state)) return fail('swa_state is missing');
-  if (!Array.isArray(param_groups)) return fail('param_groups is missing');
-
+  const { opt_state, swa_state, param_groups } = record('state', state);
+  const optimizers = record('state.opt_state', opt_state);
+  const averages = record('state.swa_state', swa_state);
+  const groups = list('state.param_groups', param_groups);
   let count = 0;
-  const averaged = new Set<string>();
-  param_groups.forEach((group: unknown, g) => {
-    const label = `param_groups[${g}]`;
-    if (!isRecord(group)) return fail(`${label} is ${String(group)}`);
-    const { params, param_names, lr, n_avg, step_counter, swapped } = group;
-    if (!Array.isArray(params) || !params.every((index) => index === count++)) {
-      return fail(`${label}.params do not count the parameters in order`);
+  const expected = new Set<string>();
+  groups.forEach((group, g) => {
+    const label = `state.param_groups[${g}]`;
+    const { params, param_names, lr, n_avg, step_counter, swapped } = record(label, group);
+    const indices = list(`${label}.params`, params);
+    const names = list(`${label}.param_names`, param_names);
+    const rules: Record<string, [value: unknown, ok: boolean, expected: string]> = {
+      params: [params, indices.every((i) => i === count++), 'numbers in order across all groups'],
+      param_names: [
+        param_names,
+        names.length === indices.length && names.every((name) => typeof name === 'string'),
+        'a name for each parameter',
+      ],
+      lr: [lr, typeof lr === 'number' && !(lr < 0) && lr !== Infinity, 'a finite number >= 0'],
+      n_avg: [n_avg, isCount(n_avg), 'an integer >= 0'],
+      step_counter: [step_counter, isCount(step_counter), 'an integer >= 0'],
+      swapped: [
+        swapped,
+        swapped === false || (swapped === true && n_avg !== 0),
+        'a boolean, false without averages',
+      ],
+    };
+    for (const [key, [value, ok, rule]] of Object.entries(rules)) {
+      if (!ok) invalid(`${label}.${key}`, value, rule);
     }
-    const named = Array.isArray(param_names) && param_names.length === params.length;
-    if (!named || !param_names.every((name) => typeof name === 'string')) {
-      return fail(`${label}.param_names are not one name a parameter`);
-    }
-    if (typeof lr !== 'number' || lr < 0 || lr === Infinity) fail(`${label}.lr is ${String(lr)}`);
-    if (!isCount(n_avg)) fail(`${label}.n_avg is ${String(n_avg)}`);
-    if (!isCount(step_counter)) fail(`${label}.step_counter is ${String(step_counter)}`);
-    if (typeof swapped !== 'boolean') fail(`${label}.swapped is ${String(swapped)}`);
-    if (swapped && n_avg === 0) fail(`${label} is swapped but has no average`);
-    if (n_avg !== 0) for (const index of params) averaged.add(String(index));
-    const entries = opt_state[g];
-    if (!Array.isArray(entries)) return fail(`opt_state has no group ${g}`);
-    entries.forEach((entry, i) => tensor(entry, `opt_state[${g}][${i}]`));
+    list(`state.opt_state[${g}]`, optimizers[g]).forEach((entry, i) =>
+      checkTensorData(`state.opt_state[${g}][${i}]`, entry),
+    );
+    if (n_avg !== 0) for (const index of indices) expected.add(String(index));
   });
-  const stray = Object.keys(opt_state).find((key) => !Object.hasOwn(param_groups, key));
-  if (stray !== undefined) fail(`opt_state has a group ${stray} that param_groups lacks`);
-  for (const [index, entry] of Object.entries(swa_state)) {
-    if (!averaged.delete(index)) fail(`swa_state[${index}] is no averaged parameter`);
-    tensor(isRecord(entry) ? entry['swa_buffer'] : entry, `swa_state[${index}].swa_buffer`);
+  const stray = Object.keys(optimizers).find((key) => !Object.hasOwn(groups, key));
+  if (stray) invalid(`state.opt_state[${stray}]`, optimizers[stray], 'no more than the groups');
+  for (const index of new Set([...expected, ...Object.keys(averages)])) {
+    const label = `state.swa_state[${index}]`;
+    const { swa_buffer } = record(label, averages[index]);
+    checkTensorData(`${label}.swa_buffer`, swa_buffer);
+    if (!expected.has(index)) invalid(label, swa_buffer, 'nothing without an average');
   }
-  for (const index of averaged) fail(`swa_state[${index}] is missing`);
 }
 
-/** Where each parameter of each group stands in the saved group: by name, else by position. */
-type Order = number[][];
+function record(label: string, value: unknown): Record<string, unknown> {
+  const plain = Object(value) === value && !Array.isArray(value);
+  return plain ? (value as Record<string, unknown>) : invalid(label, value, 'a record');
+}
+
+function list(label: string, value: unknown): unknown[] {
+  return Array.isArray(value) ? (value as unknown[]) : invalid(label, value, 'a list');
+}
+
+/** Where each parameter of each group stands in the saved group. */
+type Orders = number[][];
 
 /**
  * Compares a state with the groups that are to take it, without changing anything.
  *
- * @throws Error that lists what is missing, unexpected and of the wrong shape.
+ * @throws Error that lists what is missing, unexpected, of the wrong shape and different.
  */
-function matchGroups(groups: readonly Group[], state: SWAStateDict): Order {
-  const problems: Problems = { missing: [], unexpected: [], wrongShape: [], other: [] };
-  const count = (n: number) => `${n} parameter group${n === 1 ? '' : 's'}`;
-  if (state.param_groups.length !== groups.length) {
-    problems.other.push(
-      `the state has ${count(state.param_groups.length)}, the wrapper ${count(groups.length)}`,
-    );
-  }
-  const order = groups.map((group, g) => {
+export function matchGroups(groups: readonly Group[], state: SWAStateDict): Orders {
+  const missing: string[] = [];
+  const unexpected: string[] = [];
+  const misshapen: string[] = [];
+  const different: string[] = [];
+  const check = (label: string, data: TensorData, wanted: number[], wantedDtype = 'float32') => {
+    const [is, not] = [
+      `${data.dtype} ${shapeText(data.shape)}`,
+      `${wantedDtype} ${shapeText(wanted)}`,
+    ];
+    if (is !== not) misshapen.push(`${label} (${is}, not ${not})`);
+  };
+
+  const orders = groups.map(({ params, optimizer }, g) => {
     const saved = state.param_groups[g];
-    if (saved !== undefined) return matchGroup(group, g, saved, state, problems);
-    problems.missing.push(...group.params.map(({ name }) => name));
-    return [];
+    const names = params.map(({ name }) => name);
+    const savedNames = saved?.param_names ?? [];
+    if (saved === undefined || names.length !== savedNames.length) {
+      missing.push(...names.filter((name) => !savedNames.includes(name)));
+      unexpected.push(...savedNames.filter((name) => !names.includes(name)));
+      return [];
+    }
+    const byName = names.map((name) => savedNames.indexOf(name));
+    const order = byName.includes(-1) ? names.map((_, i) => i) : byName;
+    const { learningRate: _, ...config } = optimizer.getConfig();
+    for (const [key, value] of Object.entries(config)) {
+      if (sameValue(saved[key], value)) continue;
+      different.push(`${key} of group ${g} (${shown(saved[key])}, not ${shown(value)})`);
+    }
+    if (!Number.isNaN(saved.lr) && !hasLearningRate(optimizer)) unexpected.push(`lr of group ${g}`);
+
+    const entries = state.opt_state[g]!;
+    const shapes = stateShapes(
+      optimizer,
+      params.map((_, i) => params[order.indexOf(i)]!.shape),
+    );
+    for (const entry of keepsOwnState(optimizer) ? [] : entries) {
+      const { name } = entry;
+      const shape = shapes.get(name);
+      const label = `opt_state[${g}] ${name}`;
+      if (shape) check(label, entry, shape, name === 'iterations' ? 'int32' : 'float32');
+      else unexpected.push(label);
+      shapes.delete(name);
+    }
+    for (const name of shapes.keys()) {
+      // Before the first step there need not be slots.
+      if (saved.step_counter > 0 || !name.includes('/')) missing.push(`opt_state[${g}] ${name}`);
+    }
+    params.forEach(({ name, shape }, i) => {
+      const index = saved.params[order[i]!]!;
+      const buffer = state.swa_state[index]?.swa_buffer;
+      if (buffer) check(`swa_state[${index}] of ${name}`, buffer, shape);
+    });
+    return order;
   });
   for (const { param_names } of state.param_groups.slice(groups.length)) {
-    problems.unexpected.push(...param_names);
+    unexpected.push(...param_names);
   }
-  const lists = [
-    ['missing', problems.missing],
-    ['unexpected', problems.unexpected],
-    ['of the wrong shape', problems.wrongShape],
-  ] as const;
-  const found = [
-    ...problems.other,
-    ...lists.flatMap(([label, list]) => (list.length ? [`${label}: ${list.join(', ')}`] : [])),
-  ];
-  if (found.length) throw new Error(`The state does not fit this SWA; ${found.join('; ')}`);
-  return order;
-}
 
-function matchGroup(
-  group: Group,
-  g: number,
-  saved: ParamGroupState,
-  state: SWAStateDict,
-  problems: Problems,
-): number[] {
-  const names = group.params.map(({ name }) => name);
-  const label = `opt_state[${g}]`;
-  const byName = names.map((name) => saved.param_names.indexOf(name));
-  const allNamed = names.length === saved.param_names.length && !byName.includes(-1);
-  if (names.length !== saved.param_names.length) {
-    const absent = (list: string[], other: string[]) => list.filter((x) => !other.includes(x));
-    problems.missing.push(...absent(names, saved.param_names));
-    problems.unexpected.push(...absent(saved.param_names, names));
-    problems.other.push(
-      `group ${g} has ${saved.param_names.length} parameters in the state, ${names.length} here`,
-    );
-    return [];
+  const problems = { missing, unexpected, 'of the wrong shape': misshapen, different };
+  const found = Object.entries(problems).filter(([, list]) => list.length > 0);
+  if (found.length > 0) {
+    const lists = found.map(([kind, list]) => `${kind}: ${list.join(', ')}`);
+    throw new Error(`The state does not fit this SWA; ${lists.join('; ')}`);
   }
-  const order = allNamed ? byName : names.map((_, i) => i);
-  const config = group.optimizer.getConfig();
-  for (const [key, value] of Object.entries(config)) {
-    if (key === 'learningRate' || sameValue(saved[key], value)) continue;
-    const told = key in saved ? shown(saved[key]) : 'missing';
-    problems.other.push(`${key} of group ${g} is ${told} in the state, ${shown(value)} here`);
-  }
-  if (!Number.isNaN(saved.lr) && !hasLearningRate(group.optimizer)) {
-    problems.other.push(noLearningRate(group.optimizer, `lr of group ${g}`).message);
-  }
-  const entries = state.opt_state[g]!;
-  const stepped = saved.step_counter > 0;
-  checkOptimizerState(group.optimizer, group.params, entries, order, stepped, label, problems);
-  group.params.forEach(({ name, shape }, i) => {
-    const index = saved.params[order[i]!]!;
-    const buffer = state.swa_state[index]?.swa_buffer;
-    if (buffer && !(tf.util.arraysEqual(buffer.shape, shape) && buffer.dtype === 'float32')) {
-      problems.wrongShape.push(
-        `swa_state[${index}] of ${name} (${shapeText(buffer.shape)}, not ${shapeText(shape)})`,
-      );
-    }
-  });
-  return order;
+  return orders;
 }
 
 /** Whether two hyper-parameters are the same, lists and records of them included. */
@@ -245,45 +244,18 @@ function sameValue(a: unknown, b: unknown): boolean {
   return Object.is(a, b) || JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** A state that was found to fit: what is left to do cannot fail. */
-export interface FittingState {
-  /** Hands weights to base optimizers that are not tfjs's; the one part that has to wait. */
-  applyOwn(): Promise<void>;
-  /** Puts everything else in place. */
-  apply(): void;
-}
-
-/**
- * Compares a state with the groups that are to take it; changes nothing yet.
- *
- * @throws Error that lists what is missing, unexpected and of the wrong shape.
- */
-export function fitState(groups: readonly Group[], state: SWAStateDict): FittingState {
-  const orders = matchGroups(groups, state);
-  return {
-    async applyOwn() {
-      for (const [g, { optimizer }] of groups.entries()) {
-        if (keepsOwnState(optimizer)) await setOwnState(optimizer, state.opt_state[g]!);
-      }
-    },
-    apply() {
-      groups.forEach((group, g) => applyGroup(group, g, orders[g]!, state));
-    },
-  };
-}
-
-function applyGroup(group: Group, g: number, order: readonly number[], state: SWAStateDict): void {
-  const { optimizer, params } = group;
-  const saved = state.param_groups[g]!;
-  if (!keepsOwnState(optimizer)) setOptimizerState(optimizer, params, state.opt_state[g]!, order);
-  if (!Number.isNaN(saved.lr)) group.lr = saved.lr;
-  group.n_avg = saved.n_avg;
-  group.step_counter = saved.step_counter;
-  group.swapped = saved.swapped;
-  tf.dispose(group.buffers);
-  group.buffers = params.flatMap((_, i) => {
-    const entry = state.swa_state[saved.params[order[i]!]!];
-    return entry ? [tf.tidy(() => tf.variable(toTensor(entry.swa_buffer), false))] : [];
+/** Puts a state that was found to fit into the groups, but for what their own optimizers keep. */
+export function applyState(groups: readonly Group[], state: SWAStateDict, orders: Orders): void {
+  groups.forEach((group, g) => {
+    const { optimizer, params } = group;
+    const { lr, n_avg, step_counter, swapped, params: indices } = state.param_groups[g]!;
+    const order = orders[g]!;
+    if (!keepsOwnState(optimizer)) setOptimizerState(optimizer, params, state.opt_state[g]!, order);
+    if (!Number.isNaN(lr)) group.lr = lr;
+    tf.dispose(group.buffers);
+    const buffers = order.flatMap((place) => state.swa_state[indices[place]!] ?? []);
+    Object.assign(group, { n_avg, step_counter, swapped });
+    group.buffers = buffers.map(({ swa_buffer }) => toVariable(swa_buffer));
   });
 }
 

@@ -4,21 +4,23 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkAvgFn, swaAvgFn, type AvgFn } from './average.js';
-import type { BnLoader } from './batches.js';
-import { updateBn, type BnUpdateOptions } from './bn_update.js';
+import { updateBn } from './bn_update.js';
 import {
   getLearningRate,
-  hasLearningRate,
-  noLearningRate,
+  checkLearningRate,
   setLearningRate,
   shownLearningRate,
 } from './learning_rate.js';
 import { checkGradients, GroupSet } from './group_set.js';
 import { checkKeys, checkSchedule, invalid } from './options.js';
 import { isOptimizer, type ParamGroup, type ParamGroupOptions } from './param_groups.js';
-import { checkStateDict, saveState, type SWAStateDict } from './state_dict.js';
+import { checkStateDict, liveState, saveState, type SWAStateDict } from './state_dict.js';
 import type { NamedTensor } from './tensor_data.js';
-import { fromWeights, stateToWeights, toWeights } from './weights.js';
+import { fromWeights, toWeights } from './weights.js';
+
+const UNKNOWN_VARIABLES =
+  'No variable is known yet: take a step first, or name the variables with the option paramGroups ' +
+  'or with addParamGroup()';
 
 /** What the constructor of {@link SWA} takes beside the optimizer. */
 export interface SWAOptions {
@@ -107,9 +109,7 @@ export class SWA extends tf.Optimizer {
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
     checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups', 'avgFn']);
     const schedule = checkSchedule(options, (message) => this.warn(message));
-    if (schedule.swaLr !== null && !hasLearningRate(optimizer)) {
-      throw noLearningRate(optimizer, 'swaLr');
-    }
+    if (schedule.swaLr !== null) checkLearningRate(optimizer, 'swaLr');
     this.optimizer = optimizer;
     this.autoMode = schedule.autoMode;
     this.swaStart = schedule.swaStart;
@@ -146,6 +146,7 @@ export class SWA extends tf.Optimizer {
     return this.groups.pending?.param_groups[0]?.lr ?? getLearningRate(this.optimizer);
   }
 
+  /** Sets every group's learning rate. */
   set learningRate(learningRate: number) {
     this.setLearningRate(learningRate);
   }
@@ -243,12 +244,7 @@ export class SWA extends tf.Optimizer {
    */
   updateSwa(): void {
     this.checkNotSwapped('update the average');
-    if (this.groups.list.length === 0) {
-      throw new Error(
-        'No variable is known yet: take a step first, or name the variables with the option ' +
-          'paramGroups or with addParamGroup()',
-      );
-    }
+    if (this.groups.list.length === 0) throw new Error(UNKNOWN_VARIABLES);
     this.groups.checkAlive();
     for (const group of this.groups.list) group.average(this.avgFn);
   }
@@ -275,12 +271,7 @@ export class SWA extends tf.Optimizer {
    */
   swapSwaSgd(): void {
     this.checkUsable();
-    if (this.groups.pending) {
-      throw new Error(
-        'The averages were loaded, but their variables are not known yet: take a step first, or ' +
-          'name them with addParamGroup()',
-      );
-    }
+    if (this.groups.pending) throw new Error(UNKNOWN_VARIABLES);
     this.groups.checkAlive();
     if (this.swapped) {
       for (const group of this.groups.list) if (group.swapped) group.swap();
@@ -388,7 +379,7 @@ export class SWA extends tf.Optimizer {
   override async getWeights(): Promise<NamedTensor[]> {
     this.checkUsable();
     const { pending, list } = this.groups;
-    const weights = pending ? stateToWeights(pending) : await toWeights(list);
+    const weights = await toWeights(pending ?? liveState(list));
     this.disposeLent();
     this.lent = weights.filter(({ tensor }) => !(tensor instanceof tf.Variable));
     return weights;
@@ -408,13 +399,7 @@ export class SWA extends tf.Optimizer {
   }
 
   /** {@link updateBn} under torchcontrib's name. */
-  static async bnUpdate<M, B = unknown>(
-    loader: BnLoader<B>,
-    model: M,
-    options?: BnUpdateOptions<M, B>,
-  ): Promise<void> {
-    await updateBn(loader, model, options);
-  }
+  static readonly bnUpdate = updateBn;
 
   /** tfjs's own `instanceof` takes any optimizer for any other (tfjs-core 4.22, optimizer.ts). */
   static override [Symbol.hasInstance](value: unknown): boolean {

@@ -1,10 +1,14 @@
 /** Tensors as plain host data, there and back. It knows nothing of optimizers. */
 import * as tf from '@tensorflow/tfjs-core';
+import { invalid, isCount } from './options.js';
 
 /** A tensor as plain data: it can be structured-cloned, posted and stored; nothing to dispose. */
 export interface TensorData {
+  /** What it is, or the name of the variable. */
   name: string;
+  /** As in tfjs. */
   dtype: 'float32' | 'int32' | 'bool';
+  /** The length of each axis. */
   shape: number[];
   /** The values in row-major order: Uint8Array for bool. */
   values: Float32Array | Int32Array | Uint8Array;
@@ -12,11 +16,17 @@ export interface TensorData {
 
 /** A tensor and its name, as tfjs's optimizers hand them about (tfjs-core does not export it). */
 export interface NamedTensor {
+  /** The name of the variable, or of the weight. */
   name: string;
+  /** Its value or gradient. */
   tensor: tf.Tensor;
 }
 
-const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+const ARRAYS = new Map<unknown, { readonly name: string }>([
+  ['float32', Float32Array],
+  ['int32', Int32Array],
+  ['bool', Uint8Array],
+]);
 
 /** `instanceof` of tfjs, which asks for methods, with the type that follows from it. */
 export function isVariable(value: unknown): value is tf.Variable {
@@ -42,28 +52,28 @@ export function toTensor({ values, shape, dtype }: TensorData): tf.Tensor {
   return tf.tensor(values.slice(), shape, dtype);
 }
 
+/** A new variable of the data, which no optimizer trains. */
+export function toVariable(data: TensorData): tf.Variable {
+  return tf.tidy(() => tf.variable(toTensor(data), false));
+}
+
 /** `[2,3]`, for messages. */
 export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(',')}]`;
 }
 
-/** What is wrong with a value that should be {@link TensorData}, or `null`. */
-export function tensorDataFault(value: unknown): string | null {
-  if (value === null || typeof value !== 'object') return `${String(value)} is no tensor data`;
-  const { name, dtype, shape, values } = value as Partial<TensorData>;
-  if (typeof name !== 'string') return `name is ${String(name)}, not a string`;
-  if (dtype === undefined || !Object.hasOwn(ARRAYS, dtype)) {
-    return `dtype is ${String(dtype)}, not float32, int32 or bool`;
+/** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
+export function checkTensorData(label: string, value: unknown): asserts value is TensorData {
+  const { name, dtype, shape, values } = (value ?? {}) as Partial<TensorData>;
+  if (typeof name !== 'string') invalid(`${label}.name`, name, 'a string');
+  const array = ARRAYS.get(dtype) ?? invalid(`${label}.dtype`, dtype, 'float32, int32 or bool');
+  if (!Array.isArray(shape) || !shape.every(isCount)) {
+    return invalid(`${label}.shape`, shape, 'a list of integers >= 0');
   }
-  const isShape =
-    Array.isArray(shape) && shape.every((side) => Number.isSafeInteger(side) && side >= 0);
-  if (!isShape) return `shape is ${String(shape)}, not a list of integers >= 0`;
-  if (Object.prototype.toString.call(values) !== `[object ${ARRAYS[dtype].name}]`) {
-    return `values are not a ${ARRAYS[dtype].name}`;
+  const size = tf.util.sizeFromShape(shape);
+  // By its tag, for the array may come from another realm, a worker's say.
+  const tag = Object.prototype.toString.call(values);
+  if (tag !== `[object ${array.name}]` || values?.length !== size) {
+    invalid(`${label}.values`, values, `a ${array.name} of ${size}`);
   }
-  const size = shape.reduce((product, side) => product * side, 1);
-  if (values!.length !== size) {
-    return `${values!.length} values for the shape ${shapeText(shape)}`;
-  }
-  return null;
 }

@@ -313,10 +313,10 @@ describe('AveragedModel', () => {
         /wrong: averaged\/b \(float32 \[2,1\]/,
       );
       for (const [broken, message] of [
-        [null, /it is null$/],
-        [{ n_averaged: -1, module: [] }, /n_averaged is -1$/],
-        [{ n_averaged: 1 }, /module is missing$/],
-        [{ n_averaged: 1, module: [{}] }, /module\[0\]: name is undefined, not a string$/],
+        [null, /^Invalid state.n_averaged: undefined \(expected an integer >= 0\)$/],
+        [{ n_averaged: -1, module: [] }, /^Invalid state.n_averaged: -1 /],
+        [{ n_averaged: 1 }, /^Invalid state.module: undefined \(expected a list of tensor data\)$/],
+        [{ n_averaged: 1, module: [{}] }, /^Invalid state.module\[0\].name: undefined /],
         [{ n_averaged: 1, module: [] }, /^The weights do not fit: 0 for 2/],
       ] as const) {
         await assertFails(() => averaged.loadStateDict(broken as never), message);
@@ -324,6 +324,15 @@ describe('AveragedModel', () => {
       b.dispose();
       await assertFails(() => averaged.updateParameters(), 'Variable averaged/b is disposed');
       assert.deepEqual(await averaged.stateDict(), before);
+    });
+
+    it('a state from before the first update is no mistake', async () => {
+      const v = variable([1]);
+      const averaged = average([v]);
+      const start = await averaged.stateDict();
+      averaged.updateParameters();
+      await averaged.loadStateDict(start);
+      assert.equal(averaged.nAveraged, 0);
     });
 
     it('a function that fails changes nothing, not even what is only copied', async () => {

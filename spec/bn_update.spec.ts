@@ -647,7 +647,7 @@ describe('updateBn: batches and loaders', () => {
     const [x] = batchesOf(10, rows);
     await assertFails(
       () => updateBn([{ xs: { here: x!, other: x! } }], model),
-      'updateBn: a batch has no input absent (it has here, other)',
+      'Invalid input absent of a batch: undefined (expected a tensor)',
     );
   });
 
@@ -721,7 +721,7 @@ describe('updateBn: batches and loaders', () => {
     assert.strictEqual(await caughtFrom(() => updateBn(dataset, model, { forward: fail })), error);
     assert.strictEqual(await caughtFrom(() => updateBn(dataset, model, { onBatch: fail })), error);
     const wrong = tfd.array([{ xs: { label: 'a' } }]) as unknown as BnLoader;
-    await assertFails(() => updateBn(wrong, model), /a batch is a tensor/);
+    await assertFails(() => updateBn(wrong, model), /^Invalid batch: /);
     assert.equal(tf.memory().numTensors, numTensors);
   });
 
@@ -817,7 +817,7 @@ describe('updateBn: batches and loaders', () => {
       const { model, check } = remembered();
       await assertFails(
         () => updateBn([...batchesOf(4, rows), batch()], model),
-        'updateBn: a batch is a tensor, an array [input, ...] or an object {xs}',
+        /^Invalid batch: .+ \(expected a tensor of examples, an array \[inputs, \.\.\.\] or an object \{xs\}\)$/,
       );
       check();
     });
@@ -827,7 +827,7 @@ describe('updateBn: batches and loaders', () => {
     const { model, check } = remembered();
     await assertFails(
       () => updateBn([own(tf.scalar(1))], model),
-      'updateBn: the input of a batch is a scalar',
+      /^Invalid batch: an instance of Tensor \(expected a tensor of examples, /,
     );
     check();
   });
@@ -853,7 +853,7 @@ describe('updateBn: batches and loaders', () => {
     const bn = built([null, 2]);
     await assertFails(
       () => updateBn(batchesOf(4, rows), { norm: bn }),
-      'updateBn: the model has no apply(); give the option forward(model, batch)',
+      /^Invalid model: .+ \(expected one with apply\(\), or the option forward\)$/,
     );
     assert.deepEqual(statistics(bn), { mean: [0, 0], variance: [1, 1] });
   });

@@ -13,6 +13,8 @@ import { disposeOwned } from './support.js';
 const backend = process.env['BACKEND'] ?? 'cpu';
 let tensors = 0;
 let bytes = 0;
+/** Specs that passed but left tensors, or took some that were not theirs. */
+const leaks: string[] = [];
 
 export const mochaHooks = {
   async beforeAll(): Promise<void> {
@@ -31,7 +33,11 @@ export const mochaHooks = {
     disposeOwned();
     if (this.currentTest?.state !== 'passed') return;
     const now = tf.memory();
-    assert.equal(now.numTensors, tensors, 'tensors after the spec, as before it');
-    assert.equal(now.numBytes, bytes, 'bytes after the spec, as before it');
+    if (now.numTensors === tensors && now.numBytes === bytes) return;
+    const more = `${now.numTensors - tensors} tensors, ${now.numBytes - bytes} bytes`;
+    leaks.push(`${this.currentTest.fullTitle()}: ${more}`);
+  },
+  afterAll(): void {
+    assert.deepEqual(leaks, [], 'specs that leave tensors');
   },
 };

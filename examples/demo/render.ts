@@ -2,13 +2,15 @@
 import { initWasm, Resvg } from '@resvg/resvg-wasm';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import * as vega from 'vega';
+import type { Spec } from 'vega';
 
 const require = createRequire(import.meta.url);
 let started: Promise<Uint8Array[]> | null = null;
 
 /** A picture in both forms; the PNG has 1.5 times the SVG's pixels each way. */
-export async function render(spec: vega.Spec): Promise<{ svg: string; png: Uint8Array }> {
+export async function render(spec: Spec): Promise<{ svg: string; png: Uint8Array }> {
+  // Loaded here, because it waits at its top level: a module that imports it cannot be required.
+  const vega = await import('vega');
   const view = new vega.View(vega.parse(spec), { renderer: 'none' });
   // Vega logs what goes wrong and draws on.
   const errors: unknown[] = [];

@@ -1,0 +1,32 @@
+/** The shapes of ResNet-50's weights, from its construction (He et al. 2015, table 1). Knows no tfjs. */
+
+/** Values in a tensor of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((size, length) => size * length, 1);
+}
+
+/**
+ * The trainable tensors of ResNet-50: 53 convolutions without bias, each with the gamma and beta of
+ * its batch normalization, and the dense kernel and bias; 161 tensors of 25,557,032 values.
+ *
+ * @param width Channels of the first convolution; 64 is ResNet-50, fewer make it smaller all over.
+ * @param classes Outputs of the dense layer.
+ */
+export function resnet50Shapes(width = 64, classes = 1000): number[][] {
+  const shapes: number[][] = [];
+  const convolution = (size: number, inputs: number, outputs: number): number => {
+    shapes.push([size, size, inputs, outputs], [outputs], [outputs]);
+    return outputs;
+  };
+  let channels = convolution(7, 3, width);
+  [3, 4, 6, 3].forEach((blocks, stage) => {
+    const inner = width * 2 ** stage;
+    for (let block = 0; block < blocks; block++) {
+      const inputs = channels;
+      channels = convolution(1, convolution(3, convolution(1, inputs, inner), inner), 4 * inner);
+      if (block === 0) convolution(1, inputs, channels); // the shortcut changes its width here
+    }
+  });
+  shapes.push([channels, classes], [classes]);
+  return shapes;
+}
