@@ -2,8 +2,7 @@
  * What the pictures of error and learning rate show, as Vega specifications. It knows nothing of
  * training or files; plane_chart.ts draws the error plane.
  */
-import type { Spec } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
 import { COLOURS, CONFIG, heading, HEIGHT, ROOM, TITLE_X, WIDTH } from './chart_style.js';
 import { last } from './report.js';
 import type { Schedule } from './schedule.js';
@@ -23,7 +22,7 @@ export function errorChart(
   runs: readonly SeedRun[],
   { epochs, half }: Schedule,
   subtitle: string,
-): Spec {
+): TopLevelSpec {
   // The decaying run leaves the shared one at its last epoch.
   const branch = ({ curves }: SeedRun) => [curves.constant[half - 1]!, ...curves.decay];
   const series = [
@@ -55,7 +54,7 @@ export function errorChart(
   } as const;
   const x = epochAxis(epochs);
   const colour = { field: 'colour', type: 'nominal', scale: null } as const;
-  return toVega({
+  return toVegaLite({
     data: { values: points },
     layer: [
       ...headingLayers('Test error by epoch', `${seedsText(runs.length)}; ${subtitle}`),
@@ -90,7 +89,7 @@ export function errorChart(
 export function rateChart(
   { epochs, half, stepsPerEpoch, decayingRate }: Schedule,
   rate: number,
-): Spec {
+): TopLevelSpec {
   const steps = Array.from({ length: epochs * stepsPerEpoch + 1 }, (_, step) => step);
   const decay = steps.filter((step) => step >= half * stepsPerEpoch);
   // Corners suffice: both rates are straight between them.
@@ -126,7 +125,7 @@ export function rateChart(
     at('● SWA averages', COLOURS.swa, 0.94),
     at('SGD with decay:\nto 1 % at 90 %\nof the run', COLOURS.decay, 0.18),
   ];
-  return toVega({
+  return toVegaLite({
     data: { values },
     layer: [
       ...headingLayers(
@@ -247,7 +246,7 @@ function seedsText(seeds: number): string {
   return seeds === 1 ? 'one seed' : `mean of ${seeds} seeds, band from the lowest to the highest`;
 }
 
-function toVega(spec: object): Spec {
+function toVegaLite(spec: object): TopLevelSpec {
   const full = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     autosize: 'none',
@@ -257,5 +256,5 @@ function toVega(spec: object): Spec {
     config: CONFIG,
     ...spec,
   };
-  return compile(full as TopLevelSpec).spec as Spec;
+  return full as TopLevelSpec;
 }

@@ -1,16 +1,22 @@
-/** From a Vega specification to SVG and PNG. It knows nothing of what the chart shows. */
+/** From a Vega or Vega-Lite specification to SVG and PNG. It knows nothing of what the chart shows. */
 import { initWasm, Resvg } from '@resvg/resvg-wasm';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Spec } from 'vega';
+import type { TopLevelSpec } from 'vega-lite';
 
 const require = createRequire(import.meta.url);
 let started: Promise<Uint8Array[]> | null = null;
 
 /** A picture in both forms; the PNG has 1.5 times the SVG's pixels each way. */
-export async function render(spec: Spec): Promise<{ svg: string; png: Uint8Array }> {
-  // Loaded here, because it waits at its top level: a module that imports it cannot be required.
+export async function render(
+  chart: Spec | TopLevelSpec,
+): Promise<{ svg: string; png: Uint8Array }> {
+  // Loaded here, because Vega waits at its top level: modules that import it cannot be required.
   const vega = await import('vega');
+  const { compile } = await import('vega-lite');
+  const isLite = chart.$schema?.includes('vega-lite');
+  const spec = isLite ? compile(chart as TopLevelSpec).spec : (chart as Spec);
   const view = new vega.View(vega.parse(spec), { renderer: 'none' });
   // Vega logs what goes wrong and draws on.
   const errors: unknown[] = [];

@@ -1,6 +1,5 @@
 /** What the pictures of the schedules show, as Vega specifications. It runs nothing. */
-import type { Spec } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
 import { CONFIG, FONT, WIDTH } from '../demo/chart_style.js';
 import { PAPER, PHASES, type Step } from './traces.js';
 
@@ -17,7 +16,7 @@ const COLOURS = {
 const RATE_TITLE = 'learning rate (step size, without unit)';
 
 /** The rate of each epoch in three phases, and the epochs after which was averaged. */
-export function phasesChart(steps: readonly Step[]): Spec {
+export function phasesChart(steps: readonly Step[]): TopLevelSpec {
   const { constant, cosine, cyclic, epochs } = PHASES;
   const [first, second] = [constant.epochs, constant.epochs + cosine.epochs];
   const phases = [
@@ -64,7 +63,7 @@ export function phasesChart(steps: readonly Step[]): Spec {
     detail,
     colour,
   }));
-  return toVega({
+  return toVegaLite({
     title: {
       text: 'Three phases of a learning rate',
       subtitle: ['one rate for each epoch; averages are taken where a cycle ends'],
@@ -99,7 +98,7 @@ export function phasesChart(steps: readonly Step[]): Spec {
 }
 
 /** The paper's cyclic rate by step, and the steps after which was averaged. */
-export function paperChart(steps: readonly Step[]): Spec {
+export function paperChart(steps: readonly Step[]): TopLevelSpec {
   const { high, low, cycle } = PAPER;
   const values = steps.map(({ step, rate, averaged }) => ({ x: step + 1, rate, averaged }));
   const x = {
@@ -114,7 +113,7 @@ export function paperChart(steps: readonly Step[]): Spec {
     { rate: high, label: `high, α₁ = ${high}` },
     { rate: low, label: `low, α₂ = ${low}` },
   ];
-  return toVega({
+  return toVegaLite({
     title: {
       text: 'The cyclic learning rate of the SWA paper',
       subtitle: [
@@ -195,7 +194,7 @@ function multiples(of: number, most: number): number[] {
   return Array.from({ length: Math.floor(most / of) }, (_, i) => (i + 1) * of);
 }
 
-function toVega(spec: object): Spec {
+function toVegaLite(spec: object): TopLevelSpec {
   const full = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: WIDTH - 120,
@@ -214,5 +213,5 @@ function toVega(spec: object): Spec {
     },
     ...spec,
   };
-  return compile(full as TopLevelSpec).spec;
+  return full as TopLevelSpec;
 }
