@@ -22,7 +22,7 @@ await build({
 });
 
 const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');
-execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', 'dist/esm'], {
+execFileSync(process.execPath, [tsc, '-p', '.ci/tsconfig.build.json', '--outDir', 'dist/esm'], {
   stdio: 'inherit',
 });
 // TypeScript takes a declaration for CJS or ESM by the package.json above it.

@@ -38,6 +38,61 @@ export interface SWALROptions {
   annealStrategy?: 'cos' | 'linear';
 }
 
+/** What the schedulers have in common: a count of calls, and the rates that were set last. */
+abstract class LRScheduler {
+  /** Calls of `step()` so far. */
+  protected epoch = 0;
+  /** The rates that were set last, one a group. */
+  protected rates: readonly number[] = [];
+
+  protected constructor(protected readonly optimizer: tf.Optimizer) {
+    checkOptimizer(optimizer);
+  }
+
+  /** The rates that the scheduler set last, one a group. */
+  get lastLr(): number[] {
+    return [...this.rates];
+  }
+
+  /**
+   * Sets the next rates; called once a batch or once an epoch, whatever is counted.
+   *
+   * @throws Error if the groups or the rates no longer fit; the rates and the count stay as they
+   *   were then.
+   */
+  step(): void {
+    this.setRates(this.epoch + 1);
+    this.epoch += 1;
+  }
+
+  /** The rates after `epoch` calls of `step()`, one for each optimizer. */
+  protected abstract ratesAt(epoch: number, optimizers: readonly tf.Optimizer[]): number[];
+
+  /** Sets the rates after `epoch` calls of `step()`. */
+  protected setRates(epoch: number): void {
+    const optimizers = groupOptimizers(this.optimizer);
+    const rates = this.ratesAt(epoch, optimizers);
+    write(optimizers, rates);
+    this.rates = rates;
+  }
+
+  /** The count and the rates, as plain data. */
+  stateDict(): LRSchedulerStateDict {
+    return {
+      last_epoch: this.epoch,
+      _last_lr: [...this.rates],
+      lr: groupOptimizers(this.optimizer).map(getLearningRate),
+    };
+  }
+
+  /** Takes over a checked state. */
+  protected load(optimizers: readonly tf.Optimizer[], state: LRSchedulerStateDict): void {
+    write(optimizers, state.lr);
+    this.epoch = state.last_epoch;
+    this.rates = [...state._last_lr];
+  }
+}
+
 /**
  * Sets the learning rate that a schedule gives: `lr = schedule(n)` after `n` calls of `step()`,
  * `schedule(0)` at construction. Unlike torch's LambdaLR a schedule gives the rate itself, not a
@@ -66,10 +121,7 @@ export interface SWALROptions {
  *
  * @see torch.optim.lr_scheduler.LambdaLR
  */
-export class LambdaLR {
-  private epoch = 0;
-  private rates: readonly number[];
-
+export class LambdaLR extends LRScheduler {
   /**
    * @param optimizer An SWA, or any `tf.Optimizer`.
    * @param schedule Rates by calls of `step()`, finite, >= 0; or a list with one for each group.
@@ -77,36 +129,16 @@ export class LambdaLR {
    *   rate, or if the optimizer's rate cannot be read and set; nothing has changed then.
    */
   constructor(
-    private readonly optimizer: tf.Optimizer,
+    optimizer: tf.Optimizer,
     private readonly schedule: Schedule | readonly Schedule[],
   ) {
-    checkOptimizer(optimizer);
+    super(optimizer);
     const schedules: readonly unknown[] = Array.isArray(schedule) ? schedule : [schedule];
     if (schedules.length === 0 || schedules.some((one) => typeof one !== 'function')) {
       invalid('schedule', schedule, 'a function of the step, or a list of them');
     }
-    this.rates = this.setRates(0);
+    this.setRates(0);
     warnOfSwaLr(optimizer);
-  }
-
-  /** The rates that the scheduler set last, one a group. */
-  get lastLr(): number[] {
-    return [...this.rates];
-  }
-
-  /**
-   * Sets the next rates; called once a batch or once an epoch, whatever the schedule counts.
-   *
-   * @throws Error as the constructor does; the rates and the count stay as they were then.
-   */
-  step(): void {
-    this.rates = this.setRates(this.epoch + 1);
-    this.epoch += 1;
-  }
-
-  /** The count and the rates, as plain data. */
-  stateDict(): LRSchedulerStateDict {
-    return describe(this.optimizer, this.epoch, this.rates);
   }
 
   /**
@@ -118,19 +150,13 @@ export class LambdaLR {
   loadStateDict(state: LRSchedulerStateDict): void {
     const optimizers = groupOptimizers(this.optimizer);
     checkState(state, LR_KEYS, optimizers.length);
-    write(optimizers, state.lr);
-    this.epoch = state.last_epoch;
-    this.rates = [...state._last_lr];
+    this.load(optimizers, state);
   }
 
-  private setRates(epoch: number): number[] {
-    const optimizers = groupOptimizers(this.optimizer);
-    const schedules = perGroup('schedule', this.schedule, optimizers.length);
-    const rates = schedules.map((schedule, i) =>
+  protected override ratesAt(epoch: number, { length }: readonly tf.Optimizer[]): number[] {
+    return perGroup('schedule', this.schedule, length).map((schedule, i) =>
       checkNumber(`rate of group ${i} at step ${epoch}`, schedule(epoch), 0),
     );
-    write(optimizers, rates);
-    return rates;
   }
 }
 
@@ -167,9 +193,7 @@ export class LambdaLR {
  *
  * @see torch.optim.swa_utils.SWALR
  */
-export class SWALR {
-  private epoch = 0;
-  private rates: readonly number[];
+export class SWALR extends LRScheduler {
   private anneal: Anneal;
 
   /**
@@ -178,11 +202,8 @@ export class SWALR {
    * @throws Error if an option makes no sense, or if the optimizer's rate cannot be read and set;
    *   nothing has changed then.
    */
-  constructor(
-    private readonly optimizer: tf.Optimizer,
-    options: SWALROptions,
-  ) {
-    checkOptimizer(optimizer);
+  constructor(optimizer: tf.Optimizer, options: SWALROptions) {
+    super(optimizer);
     checkKeys(options, ['swaLr', 'annealEpochs', 'annealStrategy']);
     const { swaLr, annealEpochs = 10, annealStrategy = 'cos' } = options;
     this.anneal = {
@@ -190,31 +211,15 @@ export class SWALR {
       epochs: checkCount('annealEpochs', annealEpochs),
       strategy: checkStrategy('annealStrategy', annealStrategy),
     };
-    this.rates = this.setRates(0);
+    this.setRates(0);
     warnOfSwaLr(optimizer);
   }
 
-  /** The rates that the scheduler set last, one a group. */
-  get lastLr(): number[] {
-    return [...this.rates];
-  }
-
-  /**
-   * Sets the next rates; called once an epoch.
-   *
-   * @throws Error if the number of groups is no longer that of the list `swaLr`; the rates and the
-   *   count stay as they were then.
-   */
-  step(): void {
-    this.rates = this.setRates(this.epoch + 1);
-    this.epoch += 1;
-  }
-
   /** The options, the count and the rates, as plain data. */
-  stateDict(): SWALRStateDict {
+  override stateDict(): SWALRStateDict {
     const { swaLr, epochs, strategy } = this.anneal;
     return {
-      ...describe(this.optimizer, this.epoch, this.rates),
+      ...super.stateDict(),
       swa_lr: typeof swaLr === 'number' ? swaLr : [...swaLr],
       anneal_epochs: epochs,
       anneal_strategy: strategy,
@@ -238,24 +243,17 @@ export class SWALR {
       strategy: checkStrategy(inState('anneal_strategy'), anneal_strategy),
     };
     perGroup(inState('swa_lr'), anneal.swaLr, optimizers.length);
-    write(optimizers, state.lr);
+    this.load(optimizers, state);
     this.anneal = anneal;
-    this.epoch = state.last_epoch;
-    this.rates = [...state._last_lr];
   }
 
-  private setRates(epoch: number): number[] {
-    const optimizers = groupOptimizers(this.optimizer);
+  protected override ratesAt(epoch: number, optimizers: readonly tf.Optimizer[]): number[] {
     const swaLrs = perGroup('swaLr', this.anneal.swaLr, optimizers.length);
     const before = epoch === 0 ? 0 : annealed(this.anneal, epoch - 1);
     const now = annealed(this.anneal, epoch);
     // The way that is left after `before`, which the anneal of 0 epochs ends at once.
     const share = before === 1 ? 1 : (now - before) / (1 - before);
-    const rates = optimizers.map((each, i) =>
-      interpolate(getLearningRate(each), swaLrs[i]!, share),
-    );
-    write(optimizers, rates);
-    return rates;
+    return optimizers.map((each, i) => interpolate(getLearningRate(each), swaLrs[i]!, share));
   }
 }
 
@@ -319,18 +317,6 @@ function warnOfSwaLr(optimizer: tf.Optimizer): void {
     `The SWA has swaLr ${swaLr} and a scheduler: from step swaStart, ${swaStart}, on swaLr wins, ` +
       'since the SWA writes it at each step',
   );
-}
-
-function describe(
-  optimizer: tf.Optimizer,
-  epoch: number,
-  rates: readonly number[],
-): LRSchedulerStateDict {
-  return {
-    last_epoch: epoch,
-    _last_lr: [...rates],
-    lr: groupOptimizers(optimizer).map(getLearningRate),
-  };
 }
 
 const LR_KEYS = ['last_epoch', '_last_lr', 'lr'];
