@@ -29,9 +29,15 @@ export class GroupSet {
   /** The caller named the groups, so that other variables are a mistake. */
   private named = false;
 
-  /** @param optimizer The wrapped optimizer, which is the first group's. */
-  constructor(private readonly optimizer: tf.Optimizer) {
-    this.template = templateOf(optimizer);
+  /**
+   * @param optimizer The wrapped optimizer, which is the first group's.
+   * @param swaLr The rate that every group's optimizer has to take, or `null`.
+   */
+  constructor(
+    private readonly optimizer: tf.Optimizer,
+    swaLr: number | null,
+  ) {
+    this.template = templateOf(optimizer, swaLr);
   }
 
   /** All parameters, in order. */

@@ -119,11 +119,13 @@ export function isOptimizer(value: unknown): value is tf.Optimizer {
 export interface OptimizerTemplate {
   readonly optimizer: tf.Optimizer;
   readonly config: tf.serialization.ConfigDict;
+  /** The wrapper's `swaLr`, which every group's optimizer has to take, or `null`. */
+  readonly swaLr: number | null;
 }
 
 /** Remembers the optimizer's configuration as it is now. */
-export function templateOf(optimizer: tf.Optimizer): OptimizerTemplate {
-  return { optimizer, config: { ...optimizer.getConfig() } };
+export function templateOf(optimizer: tf.Optimizer, swaLr: number | null): OptimizerTemplate {
+  return { optimizer, config: { ...optimizer.getConfig() }, swaLr };
 }
 
 /** A group whose options were found to be sound, before anything is made or changed for it. */
@@ -164,6 +166,7 @@ export function planGroup(
     checkNumber('lr', lr, 0);
     checkLearningRate(base, 'lr');
   }
+  if (template.swaLr !== null) checkLearningRate(base, 'swaLr');
   checkHyperparameters(hyperparameters, index, base, config, optimizer !== undefined);
   return { params: variables, lr, optimizer, hyperparameters };
 }

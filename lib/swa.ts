@@ -118,7 +118,7 @@ export class SWA extends tf.Optimizer {
     const { avgFn = swaAvgFn(), paramGroups } = options;
     checkAvgFn(avgFn);
     this.avgFn = avgFn;
-    this.groups = new GroupSet(optimizer);
+    this.groups = new GroupSet(optimizer, schedule.swaLr);
     if (paramGroups === undefined) return;
     if (!Array.isArray(paramGroups) || paramGroups.length === 0) {
       invalid('paramGroups', paramGroups, 'a list of at least one group');

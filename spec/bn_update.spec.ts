@@ -759,6 +759,14 @@ describe('updateBn: batches and loaders', () => {
     assertMoments(bn, moments, 2e-6);
   });
 
+  it('reads one batch when maxBatches is 1', async () => {
+    const { model } = bnModel(2);
+    const seen: number[] = [];
+    const onBatch = ({ examples }: { examples: number }) => seen.push(examples);
+    await updateBn(batchesOf(4, rows), model, { maxBatches: 1, onBatch });
+    assert.deepEqual(seen, [4]);
+  });
+
   for (const [value, shown] of [
     [0, '0'],
     [-1, '-1'],

@@ -121,6 +121,12 @@ describe('the learning rate of a group', () => {
       `Cannot set swaLr: ${none}`,
     );
     await assertFails(() => swa.addParamGroup({ params: w, lr: 1 }), `Cannot set lr: ${none}`);
+    const rated = own(new SWA(tf.train.sgd(1), { swaStart: 0, swaFreq: 1, swaLr: 0.1 }));
+    rated.addParamGroup({ params: v });
+    await assertFails(
+      () => rated.addParamGroup({ params: w, optimizer: new Plain() }),
+      `Cannot set swaLr: ${none}`,
+    );
     assert.lengthOf(swa.paramGroups, 1);
   });
 });
