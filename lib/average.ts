@@ -3,7 +3,7 @@
  * groups or steps; a kernel that averages in place belongs in {@link updateAverage}.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { checkNumber, invalid } from './options.js';
+import { checkKeys, checkNumber, invalid } from './options.js';
 import { isTensor, shapeText } from './tensor_data.js';
 
 /**
@@ -13,9 +13,22 @@ import { isTensor, shapeText } from './tensor_data.js';
  */
 export type AvgFn = (averaged: tf.Tensor, current: tf.Tensor, numAveraged: number) => tf.Tensor;
 
+/** What the averaging functions of this file carry, and a caller's own do not. */
+const BUILT_IN = Symbol('tfjs-swa averaging function');
+
 /** An {@link AvgFn} of the form `averaged + (current - averaged) * weight(numAveraged)`. */
-interface WeightedAvgFn extends AvgFn {
-  weight(numAveraged: number): number;
+interface BuiltIn extends AvgFn {
+  readonly [BUILT_IN]: {
+    weight(numAveraged: number): number;
+    /** The arguments of {@link emaAvgFn}, or `null` for the equal average. */
+    readonly ema: EmaConfig | null;
+  };
+}
+
+/** An {@link emaAvgFn} as plain data. */
+export interface EmaConfig {
+  readonly decay: number;
+  readonly warmup: boolean;
 }
 
 /**
@@ -27,7 +40,7 @@ interface WeightedAvgFn extends AvgFn {
  * average(tf.scalar(1), tf.scalar(5), 3).print(); // 1 + (5 - 1) / 4 = 2
  */
 export function swaAvgFn(): AvgFn {
-  return weighted((numAveraged) => 1 / (numAveraged + 1));
+  return weighted((numAveraged) => 1 / (numAveraged + 1), null);
 }
 
 /**
@@ -45,18 +58,29 @@ export function swaAvgFn(): AvgFn {
  * const average = emaAvgFn(0.75);
  * average(tf.scalar(8), tf.scalar(4), 1).print(); // 0.75 * 8 + 0.25 * 4 = 7
  */
-export function emaAvgFn(decay = 0.999, { warmup = false }: { warmup?: boolean } = {}): AvgFn {
+export function emaAvgFn(decay = 0.999, options: { warmup?: boolean } = {}): AvgFn {
+  checkKeys(options, ['warmup']);
+  const { warmup = false } = options;
   if (!(checkNumber('decay', decay, 0, 'a number in [0, 1]') <= 1)) {
     invalid('decay', decay, 'a number in [0, 1]');
   }
   if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
-  return weighted((n) => 1 - (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay));
+  const decayAt = (n: number) => (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay);
+  return weighted((n) => 1 - decayAt(n), { decay, warmup });
 }
 
-function weighted(weight: (numAveraged: number) => number): WeightedAvgFn {
+function weighted(weight: (numAveraged: number) => number, ema: EmaConfig | null): BuiltIn {
   const avgFn: AvgFn = (averaged, current, numAveraged) =>
     tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), weight(numAveraged))));
-  return Object.assign(avgFn, { weight });
+  return Object.assign(avgFn, { [BUILT_IN]: { weight, ema } });
+}
+
+/**
+ * An averaging function as plain data: the arguments of {@link emaAvgFn}, `null` for the equal
+ * average, or `undefined` for a caller's own, which plain data cannot hold.
+ */
+export function avgFnConfig(avgFn: AvgFn): EmaConfig | null | undefined {
+  return (avgFn as Partial<BuiltIn>)[BUILT_IN]?.ema;
 }
 
 /**
@@ -85,8 +109,8 @@ export function updateAverages(
   numAveraged: number,
   avgFn: AvgFn,
 ): void {
-  if ('weight' in avgFn) {
-    const weight = (avgFn as WeightedAvgFn).weight(numAveraged);
+  if (BUILT_IN in avgFn) {
+    const weight = (avgFn as BuiltIn)[BUILT_IN].weight(numAveraged);
     buffers.forEach((buffer, i) => updateAverage(buffer, values[i]!, weight));
     return;
   }

@@ -79,11 +79,14 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
   /** The averaged copy: a model like the one that was given, or a list of variables. */
   readonly module: M;
 
-  private readonly source: M;
+  /** The model of the constructor, and its weights in the order of the averages. */
+  private readonly model: M;
+  private readonly sources: readonly Weight[];
   private readonly weights: readonly Weight[];
   private readonly avgFn: AvgFn;
   private readonly useBuffers: boolean;
   private count = 0;
+  private disposed = false;
 
   /**
    * @param model A built tfjs-layers model, or a list of variables.
@@ -98,7 +101,8 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
     const weights = weightsOf(model);
     this.avgFn = avgFn;
     this.useBuffers = useBuffers;
-    this.source = model;
+    this.model = model;
+    this.sources = weights;
     if (isList(model)) {
       this.weights = weights.map((from) => ({ ...from, variable: startAverage(from.variable) }));
       this.module = this.weights.map(({ variable }) => variable) as readonly tf.Variable[] as M;
@@ -123,8 +127,12 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
    * @param model Default: the model that the constructor was given.
    * @throws Error if it has other weights; nothing has changed then.
    */
-  updateParameters(model: M = this.source): void {
-    const sources = matchWeights(this.weights, weightsOf(model));
+  updateParameters(model?: M): void {
+    this.checkUsable();
+    // Its own model's weights are known by reference; freezing a layer reorders `model.weights`.
+    const own = model === undefined || model === this.model;
+    const sources = own ? this.sources : matchWeights(this.weights, weightsOf(model));
+    checkAlive(sources);
     const averaged: [tf.Variable[], tf.Variable[]] = [[], []];
     const copied: [tf.Variable, tf.Variable][] = [];
     this.weights.forEach(({ variable, dtype, buffer }, i) => {
@@ -153,6 +161,7 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
 
   /** The averages and their count as plain data, of the moment of the call. */
   async stateDict(): Promise<AveragedModelStateDict> {
+    this.checkUsable();
     const n_averaged = this.count;
     const module = this.weights.map(({ name, variable }) => hostData(name, variable));
     return { n_averaged, module: await Promise.all(module) };
@@ -164,6 +173,7 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
    * @throws Error that lists what does not fit; nothing has changed then.
    */
   async loadStateDict(state: AveragedModelStateDict): Promise<void> {
+    this.checkUsable();
     checkState(state);
     const entries = matchWeights(this.weights, state.module);
     this.weights.forEach(({ variable }, i) => {
@@ -174,12 +184,19 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
 
   /** Frees the averaged model; the trained one stays the caller's. */
   dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
     if (!isList(this.module)) this.module.dispose();
     // A layer that is shared is not freed by its model (tfjs-layers 4.22, topology.ts, `_refCount`).
     for (const { variable } of this.weights) if (!variable.isDisposed) variable.dispose();
   }
 
+  private checkUsable(): void {
+    if (this.disposed) throw new Error('This AveragedModel has been disposed');
+  }
+
   private layersModel(method: string): LayersModelLike {
+    this.checkUsable();
     if (isList(this.module)) throw new Error(`A list of variables has no ${method}()`);
     return this.module;
   }
@@ -191,10 +208,14 @@ function isList(model: unknown): model is readonly tf.Variable[] {
 
 function weightsOf(model: unknown): Weight[] {
   const weights = isList(model) ? listed(model) : layered(model as LayersModelLike);
-  const gone = weights.find(({ variable }) => variable.isDisposed);
-  if (gone) throw new Error(`Variable ${gone.name} is disposed`);
+  checkAlive(weights);
   if (weights.length === 0) throw new Error('The model has no weights yet: build it first');
   return weights;
+}
+
+function checkAlive(weights: readonly Weight[]): void {
+  const gone = weights.find(({ variable }) => variable.isDisposed);
+  if (gone) throw new Error(`Variable ${gone.name} is disposed`);
 }
 
 function listed(variables: readonly tf.Variable[]): Weight[] {

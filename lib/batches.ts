@@ -22,11 +22,11 @@ export type BnLoader<B = BnBatch> =
   | { iterator(): Promise<{ next(): Promise<{ value: B; done?: boolean | undefined }> }> };
 
 /** Refuses what cannot be read batch by batch, before anything is read. */
-export function checkLoader(loader: unknown): void {
+export function checkLoader(loader: unknown, name = 'loader'): void {
   const keys = ['iterator', Symbol.iterator, Symbol.asyncIterator] as const;
   const record = Object(loader) as Record<(typeof keys)[number], unknown>;
   if (typeof loader === 'object' && keys.some((key) => typeof record[key] === 'function')) return;
-  invalid('loader', loader, 'an iterable, an async iterable or a tf.data Dataset');
+  invalid(name, loader, 'an iterable, an async iterable or a tf.data Dataset');
 }
 
 /** The batches of any loader; those of a tf.data Dataset are disposed after their turn. */
@@ -58,6 +58,13 @@ export function inputsOf(batch: unknown): BnInput {
     invalid('batch', batch, 'a tensor of examples, an array [inputs, ...] or an object {xs}');
   }
   return inputs;
+}
+
+/** The examples in a batch of any form: of its first tensor, else of a list, else one. */
+export function sizeOf(batch: unknown): number {
+  const parts: unknown[] = [batch, ...(Object.values(Object(batch) as object) as unknown[])].flat();
+  const tensor = parts.filter(isTensor).find(({ rank }) => rank > 0);
+  return tensor ? tensor.shape[0] : Array.isArray(batch) ? batch.length : 1;
 }
 
 /** The tensors of an input. */

@@ -8,11 +8,12 @@ import {
   checkLoader,
   inputsOf,
   listOf,
+  sizeOf,
   type BnInput,
   type BnLoader,
 } from './batches.js';
 import { isLayer, layersOf } from './layers.js';
-import { invalid } from './options.js';
+import { checkInteger, checkKeys, invalid } from './options.js';
 import { isTensor } from './tensor_data.js';
 
 /** Options of {@link updateBn}. */
@@ -23,7 +24,8 @@ export interface BnUpdateOptions<M = unknown, B = unknown> {
   maxBatches?: number;
   /**
    * Runs the model on a batch in training mode, instead of `model.apply(x, {training: true})`.
-   * What it makes is disposed; it must not be asynchronous.
+   * What it makes is disposed; it must not be asynchronous. The batch may then be anything: its
+   * examples are counted by the first axis of the first tensor in it, or the length of a list.
    */
   forward?: (model: M, batch: B) => unknown;
 }
@@ -68,11 +70,11 @@ interface BnLayer {
 export async function updateBn<M, B = unknown>(
   loader: BnLoader<B>,
   model: M,
-  { onBatch, maxBatches = Infinity, forward = defaultForward }: BnUpdateOptions<M, B> = {},
+  options: BnUpdateOptions<M, B> = {},
 ): Promise<void> {
-  if (maxBatches !== Infinity && !(Number.isInteger(maxBatches) && maxBatches >= 1)) {
-    invalid('maxBatches', maxBatches, 'an integer >= 1');
-  }
+  checkKeys(options, ['onBatch', 'maxBatches', 'forward']);
+  const { onBatch, maxBatches = Infinity, forward } = options;
+  if (maxBatches !== Infinity) checkInteger('maxBatches', maxBatches, 1);
   checkLoader(loader);
   const layers = findBnLayers(model);
   if (layers.every(({ frozen }) => frozen)) return;
@@ -85,10 +87,10 @@ export async function updateBn<M, B = unknown>(
     let batch = 0;
     let examples = 0;
     for await (const value of batchesOf(loader)) {
-      const size = listOf(inputsOf(value))[0]!.shape[0];
+      const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
         for (const { before } of watches) before();
-        runForward(forward, model, value);
+        runForward(forward ?? defaultForward, model, value);
         for (const { after } of watches) after(size);
         await drain(passes);
       }

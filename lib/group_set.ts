@@ -14,7 +14,13 @@ import {
   type OptimizerTemplate,
   type ParamGroupOptions,
 } from './param_groups.js';
-import { applyState, groupByName, matchGroups, type SWAStateDict } from './state_dict.js';
+import {
+  applyState,
+  checkBase,
+  groupByName,
+  matchGroups,
+  type SWAStateDict,
+} from './state_dict.js';
 import { shapeText, type NamedTensor } from './tensor_data.js';
 
 export class GroupSet {
@@ -67,6 +73,8 @@ export class GroupSet {
    * @throws Error if groups were named and one of `varList` is in none.
    */
   differentiated(varList: tf.Variable[] | undefined): tf.Variable[] | undefined {
+    const gone = varList?.find(({ isDisposed }) => isDisposed);
+    if (gone) throw new Error(`Variable ${gone.name} is disposed`);
     if (!this.named) return varList;
     if (varList === undefined) return this.params;
     this.include(varList);
@@ -95,7 +103,7 @@ export class GroupSet {
     }
     if (stray === undefined) return;
     const groups = this.make(
-      this.pending ? groupByName(this.pending, strays) : [{ params: strays }],
+      this.pending ? groupByName(this.pending, strays, this.template.config) : [{ params: strays }],
     );
     if (this.pending) this.resume(this.pending, groups);
     this.enter(groups);
@@ -136,6 +144,7 @@ export class GroupSet {
     }
     // A state without groups is that of a wrapper before its first step, as this one is.
     const [first, ...others] = Object.values(state.opt_state);
+    if (first) checkBase(this.optimizer, state);
     if (first && keepsOwnState(this.optimizer)) {
       if (others.length > 0) {
         throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
@@ -150,8 +159,6 @@ export class GroupSet {
     for (const group of this.list) group.dispose();
     if (this.list.length === 0) disposeOptimizer(this.optimizer);
     this.list.length = 0;
-    this.places.clear();
-    this.pending = null;
   }
 
   /** Puts a loaded state into the groups, of which the last ones were made just now. */

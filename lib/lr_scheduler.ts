@@ -5,7 +5,7 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { getLearningRate, checkLearningRate, setLearningRate } from './learning_rate.js';
-import { checkKeys, checkNumber, invalid } from './options.js';
+import { checkInteger, checkKeys, checkNumber, invalid } from './options.js';
 import { cosineShape, interpolate, type Schedule } from './schedules.js';
 
 /** What a scheduler remembers, as plain data: no functions, so a schedule is not part of it. */
@@ -208,7 +208,7 @@ export class SWALR extends LRScheduler {
     const { swaLr, annealEpochs = 10, annealStrategy = 'cos' } = options;
     this.anneal = {
       swaLr: checkRates('swaLr', swaLr),
-      epochs: checkCount('annealEpochs', annealEpochs),
+      epochs: checkInteger('annealEpochs', annealEpochs, 0),
       strategy: checkStrategy('annealStrategy', annealStrategy),
     };
     this.setRates(0);
@@ -239,7 +239,7 @@ export class SWALR extends LRScheduler {
     const { swa_lr, anneal_epochs, anneal_strategy } = state;
     const anneal: Anneal = {
       swaLr: checkRates(inState('swa_lr'), swa_lr),
-      epochs: checkCount(inState('anneal_epochs'), anneal_epochs),
+      epochs: checkInteger(inState('anneal_epochs'), anneal_epochs, 0),
       strategy: checkStrategy(inState('anneal_strategy'), anneal_strategy),
     };
     perGroup(inState('swa_lr'), anneal.swaLr, optimizers.length);
@@ -336,12 +336,14 @@ function checkState(state: unknown, keys: readonly string[], groups: number): vo
         `unexpected: ${unexpected.join(', ') || 'none'})`,
     );
   }
-  checkCount(inState('last_epoch'), last_epoch);
+  checkInteger(inState('last_epoch'), last_epoch, 0);
   for (const [name, list] of Object.entries({ _last_lr, lr })) {
     if (!Array.isArray(list)) invalid(inState(name), list, 'a list of rates, one a group');
     checkRates(inState(name), list as number[]);
   }
-  perGroup(inState('lr'), lr as number[], groups);
+  for (const [name, list] of Object.entries({ _last_lr, lr })) {
+    perGroup(inState(name), list as number[], groups);
+  }
 }
 
 function inState(key: string): string {
@@ -360,12 +362,6 @@ function checkRates(name: string, rates: number | readonly number[]): number | n
   if (!Array.isArray(rates)) return checkNumber(name, rates, 0);
   if (rates.length === 0) invalid(name, rates, 'a rate, or one for each group');
   return rates.map((rate) => checkNumber(`rate in ${name}`, rate, 0));
-}
-
-function checkCount(name: string, value: unknown): number {
-  const expected = 'an integer >= 0';
-  const count = checkNumber(name, value, 0, expected);
-  return Number.isInteger(count) ? count : invalid(name, value, expected);
 }
 
 function checkStrategy(name: string, value: unknown): 'cos' | 'linear' {

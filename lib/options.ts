@@ -24,6 +24,7 @@ export function invalid(name: string, value: unknown, expected: string): never {
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return String(value);
   const { name } = value.constructor ?? Object;
   return name === 'Object' ? 'an object' : `an instance of ${name}`;
@@ -42,13 +43,21 @@ export function checkNumber(
   return value;
 }
 
+/** Passes on an integer that is at least `min`, and refuses anything else. */
+export function checkInteger(name: string, value: unknown, min: number, why = ''): number {
+  const expected = `an integer >= ${min}${why}`;
+  const integer = checkNumber(name, value, min, expected);
+  return Number.isInteger(integer) ? integer : invalid(name, value, expected);
+}
+
 /** Whether a value is an integer >= 0. */
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Refuses an option that is not among the known ones. */
-export function checkKeys(options: object, known: readonly string[]): void {
+/** Refuses options that are no record, and one that is not among the known ones. */
+export function checkKeys(options: unknown, known: readonly string[]): asserts options is object {
+  if (typeof options !== 'object' || options === null) invalid('options', options, 'an object');
   const stray = Object.keys(options).find((key) => !known.includes(key));
   if (stray === undefined) return;
   throw new Error(`Unknown option ${stray} (known ones: ${known.join(', ')})`);

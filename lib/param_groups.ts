@@ -101,7 +101,6 @@ export class Group implements ParamGroup {
   /** Frees the averages and the base optimizer; the parameters stay the caller's. */
   dispose(): void {
     tf.dispose(this.buffers);
-    this.buffers = [];
     disposeOptimizer(this.optimizer);
   }
 }
@@ -241,7 +240,8 @@ function checkHyperparameters(
     if (fixed && value !== current) invalid(key, value, `${shown(current)}, as in the optimizer`);
     const type = typeof current;
     const sound = typeof value === type && (type !== 'number' || Number.isFinite(value));
-    if (current != null && !sound) invalid(key, value, `a finite ${type}`.replace('finite b', 'b'));
+    if (current != null && !sound)
+      invalid(key, value, `a ${type === 'number' ? 'finite number' : type}`);
   }
 }
 

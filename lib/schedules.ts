@@ -2,7 +2,7 @@
  * Learning-rate schedules: pure functions from the step, counted from 0, to the rate. They know
  * nothing of optimizers; `LambdaLR` hands their rates to one.
  */
-import { checkNumber, invalid } from './options.js';
+import { checkInteger, checkKeys, checkNumber, invalid } from './options.js';
 
 /**
  * A learning rate for each step; pure, so it can be drawn, tested and called in any order. What a
@@ -119,9 +119,10 @@ export function triangular(options: {
   stepsUp: number;
   stepsDown: number;
 }): Schedule {
+  checkKeys(options, ['low', 'high', 'stepsUp', 'stepsDown']);
   const { low, high } = checkBounds(options);
-  const stepsUp = checkSteps('stepsUp', options.stepsUp);
-  const stepsDown = checkSteps('stepsDown', options.stepsDown);
+  const stepsUp = checkInteger('stepsUp', options.stepsUp, 1);
+  const stepsDown = checkInteger('stepsDown', options.stepsDown, 1);
   return (step) => {
     const p = checkStep(step) % (stepsUp + stepsDown);
     return p <= stepsUp
@@ -150,8 +151,9 @@ export function triangular(options: {
  * @see Izmailov et al. 2018, arXiv 1803.05407, section 3.1.
  */
 export function cyclic(options: { high: number; low: number; steps: number }): Schedule {
+  checkKeys(options, ['high', 'low', 'steps']);
   const { low, high } = checkBounds(options);
-  const steps = checkSteps('steps', options.steps);
+  const steps = checkInteger('steps', options.steps, 1);
   return (step) => interpolate(high, low, (Math.floor(checkStep(step) % steps) + 1) / steps);
 }
 
@@ -187,7 +189,7 @@ export function sequence(parts: ReadonlyArray<SchedulePhase | Schedule>): Schedu
       const expected = '[schedule, steps]; only the last may be a schedule alone';
       return invalid(`sequence[${k}]`, part, expected);
     }
-    return [part[0] as Schedule, checkSteps(`steps of sequence[${k}]`, part[1])];
+    return [part[0] as Schedule, checkInteger(`steps of sequence[${k}]`, part[1], 1)];
   });
   const [last, lastSteps] = phases.pop()!;
   return (step) => {
@@ -204,18 +206,12 @@ function checkStep(step: number): number {
   return checkNumber('step', step, 0);
 }
 
-/** An integer >= 1, or the error of `name`. */
-function checkSteps(name: string, value: unknown): number {
-  const expected = 'an integer >= 1';
-  const steps = checkNumber(name, value, 1, expected);
-  return Number.isInteger(steps) ? steps : invalid(name, value, expected);
-}
-
 function checkRamp(options: { from: number; to: number; steps: number }): typeof options {
+  checkKeys(options, ['from', 'to', 'steps']);
   return {
     from: checkNumber('from', options.from, 0),
     to: checkNumber('to', options.to, 0),
-    steps: checkSteps('steps', options.steps),
+    steps: checkInteger('steps', options.steps, 1),
   };
 }
 

@@ -163,6 +163,30 @@ function list(label: string, value: unknown): unknown[] {
   return Array.isArray(value) ? (value as unknown[]) : invalid(label, value, 'a list');
 }
 
+/** A parameter, as far as a state tells of it. */
+interface Named {
+  readonly name: string;
+  readonly shape: number[];
+}
+
+/**
+ * Checks a state against the wrapped optimizer, its first group's, before any variable is known.
+ * The shapes are taken from the state itself.
+ *
+ * @throws Error that lists what is missing, unexpected and different.
+ */
+export function checkBase(optimizer: tf.Optimizer, state: SWAStateDict): void {
+  const [group] = state.param_groups;
+  const { params, param_names } = group!;
+  const slots = state.opt_state[0]!;
+  const named = param_names.map((name, i) => {
+    const slot = slots.find((entry) => entry.name.endsWith(`/${i}`));
+    const { shape = [] } = slot ?? state.swa_state[params[i]!]?.swa_buffer ?? {};
+    return { name, shape };
+  });
+  matchGroups([{ params: named, optimizer }], { ...state, param_groups: [group!] });
+}
+
 /** Where each parameter of each group stands in the saved group. */
 type Orders = number[][];
 
@@ -171,7 +195,10 @@ type Orders = number[][];
  *
  * @throws Error that lists what is missing, unexpected, of the wrong shape and different.
  */
-export function matchGroups(groups: readonly Group[], state: SWAStateDict): Orders {
+export function matchGroups(
+  groups: readonly { params: readonly Named[]; optimizer: tf.Optimizer }[],
+  state: SWAStateDict,
+): Orders {
   const missing: string[] = [];
   const unexpected: string[] = [];
   const misshapen: string[] = [];
@@ -195,9 +222,17 @@ export function matchGroups(groups: readonly Group[], state: SWAStateDict): Orde
     }
     const byName = names.map((name) => savedNames.indexOf(name));
     const order = byName.includes(-1) ? names.map((_, i) => i) : byName;
+    if (byName.includes(-1)) {
+      // Positions would mix up what the names tell apart.
+      const others = state.param_groups.filter((other) => other !== saved);
+      const known = new Set(others.flatMap((other) => other.param_names));
+      different.push(
+        ...names.filter((name) => known.has(name)).map((name) => `the group of ${name}`),
+      );
+    }
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
-      if (sameValue(saved[key], value)) continue;
+      if (!(key in saved) || sameValue(saved[key], value)) continue;
       different.push(`${key} of group ${g} (${shown(saved[key])}, not ${shown(value)})`);
     }
     if (!Number.isNaN(saved.lr) && !hasLearningRate(optimizer)) unexpected.push(`lr of group ${g}`);
@@ -268,19 +303,21 @@ export function applyState(groups: readonly Group[], state: SWAStateDict, orders
 export function groupByName(
   state: SWAStateDict,
   variables: readonly tf.Variable[],
+  hyperparameters: object,
 ): ParamGroupOptions[] {
   const byName = new Map(variables.map((variable) => [variable.name, variable]));
   const single = state.param_groups.length === 1;
-  return state.param_groups.map(
-    ({ params: _p, param_names, lr: _l, n_avg: _n, step_counter: _c, swapped: _s, ...rest }) => {
-      const named = param_names.flatMap((name) => byName.get(name) ?? []);
-      if (!single && named.length !== param_names.length) {
-        throw new Error(
-          'The loaded state has several parameter groups whose names are not those of the ' +
-            'variables: build the wrapper with the same paramGroups',
-        );
-      }
-      return { ...rest, params: single ? [...variables] : named };
-    },
-  );
+  return state.param_groups.map((group) => {
+    const named = group.param_names.flatMap((name) => byName.get(name) ?? []);
+    if (!single && named.length !== group.param_names.length) {
+      throw new Error(
+        'The loaded state has several parameter groups whose names are not those of the ' +
+          'variables: build the wrapper with the same paramGroups',
+      );
+    }
+    const own = Object.entries(group).filter(
+      ([key]) => key in hyperparameters && key !== 'learningRate',
+    );
+    return { ...Object.fromEntries(own), params: single ? [...variables] : named };
+  });
 }

@@ -3,7 +3,14 @@
  * the other files and knows nothing of layers, backends or files.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { checkAvgFn, swaAvgFn, type AvgFn } from './average.js';
+import {
+  avgFnConfig,
+  checkAvgFn,
+  emaAvgFn,
+  swaAvgFn,
+  type AvgFn,
+  type EmaConfig,
+} from './average.js';
 import { updateBn } from './bn_update.js';
 import {
   getLearningRate,
@@ -93,6 +100,9 @@ export class SWA extends tf.Optimizer {
 
   private readonly avgFn: AvgFn;
   private readonly groups: GroupSet;
+  /** How many {@link withSwa} run, and whether the first of them swapped. */
+  private scopes = 0;
+  private scopesSwapped = false;
   /** Tensors made for {@link getWeights}, whose callers in tfjs dispose nothing. */
   private lent: NamedTensor[] = [];
   private readonly warned = new Set<string>();
@@ -133,7 +143,8 @@ export class SWA extends tf.Optimizer {
 
   /** Whether the variables now hold the averages. */
   get swapped(): boolean {
-    return this.groups.list.some(({ swapped }) => swapped);
+    const { pending, list } = this.groups;
+    return (pending?.param_groups ?? list).some(({ swapped }) => swapped);
   }
 
   /** Steps that the wrapped optimizer has taken. */
@@ -174,6 +185,8 @@ export class SWA extends tf.Optimizer {
     returnCost = false,
     varList?: tf.Variable[],
   ): tf.Scalar | null {
+    // A loaded state first takes the variables that it waits for: it may have been swapped.
+    if (this.groups.pending && varList) this.include(varList);
     this.checkNotSwapped('step');
     const list = this.groups.differentiated(varList);
     // A base optimizer with a way of its own (line search, several evaluations) keeps it.
@@ -290,18 +303,26 @@ export class SWA extends tf.Optimizer {
   }
 
   /**
-   * Runs `f` while the variables hold the averages, and swaps back whatever happens. Inside
-   * another `withSwa`, or after a swap, it leaves the averages in place.
+   * Runs `f` while the variables hold the averages, and swaps back whatever happens: at the end of
+   * the last of several that overlap. After a swap it leaves the averages in place.
    *
+   * @param f What to run; it may be asynchronous.
    * @returns What `f` returns.
    */
   async withSwa<T>(f: () => T | Promise<T>): Promise<T> {
-    const alreadySwapped = this.swapped;
-    if (!alreadySwapped) this.swapSwaSgd();
+    if (this.scopes === 0 && !this.swapped) {
+      this.swapSwaSgd();
+      this.scopesSwapped = this.swapped;
+    }
+    this.scopes += 1;
     try {
       return await f();
     } finally {
-      if (!alreadySwapped && this.swapped) this.swapSwaSgd();
+      this.scopes -= 1;
+      if (this.scopes === 0) {
+        if (this.scopesSwapped && this.swapped) this.swapSwaSgd();
+        this.scopesSwapped = false;
+      }
     }
   }
 
@@ -314,7 +335,8 @@ export class SWA extends tf.Optimizer {
    * @throws Error that names the variable or hyper-parameter at fault; nothing has changed then.
    */
   addParamGroup(group: ParamGroupOptions): ParamGroup {
-    this.checkNotSwapped('add a parameter group');
+    if (!this.groups.pending) this.checkNotSwapped('add a parameter group');
+    this.checkUsable();
     return this.groups.add([group])[0]!;
   }
 
@@ -345,13 +367,21 @@ export class SWA extends tf.Optimizer {
     await this.groups.load(state);
   }
 
-  /** The configuration, for `fromConfig`: the wrapped optimizer's and the averaging options. */
+  /**
+   * The configuration, for `fromConfig`: the wrapped optimizer's and the averaging options. An
+   * averaging function of the caller's own cannot be part of it, which a warning says.
+   */
   override getConfig(): tf.serialization.ConfigDict {
+    const ema = avgFnConfig(this.avgFn);
+    if (ema === undefined) {
+      this.warn('getConfig() leaves out avgFn: what is made of it has the equal average');
+    }
     return {
       optimizer: { className: this.optimizer.getClassName(), config: this.optimizer.getConfig() },
       swaStart: this.swaStart,
       swaFreq: this.swaFreq,
       swaLr: this.swaLr,
+      ...(ema && { avgFn: { ...ema } }),
     };
   }
 
@@ -360,7 +390,7 @@ export class SWA extends tf.Optimizer {
     cls: tf.serialization.SerializableConstructor<T>,
     config: tf.serialization.ConfigDict,
   ): T {
-    const { optimizer, swaStart, swaFreq, swaLr } = config;
+    const { optimizer, swaStart, swaFreq, swaLr, avgFn } = config;
     const base = optimizer as { className: string; config: tf.serialization.ConfigDict };
     const known = tf.serialization.SerializationMap.getMap().classNameMap[base.className];
     if (known === undefined) {
@@ -369,7 +399,11 @@ export class SWA extends tf.Optimizer {
       );
     }
     const [baseClass, baseFromConfig] = known;
-    return new cls(baseFromConfig(baseClass, base.config), { swaStart, swaFreq, swaLr });
+    const ema = avgFn as EmaConfig | null | undefined;
+    return new cls(baseFromConfig(baseClass, base.config), {
+      ...{ swaStart, swaFreq, swaLr },
+      ...(ema && { avgFn: emaAvgFn(ema.decay, { warmup: ema.warmup }) }),
+    });
   }
 
   /**

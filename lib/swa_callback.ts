@@ -5,11 +5,11 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage, swaAvgFn, updateAverages } from './average.js';
-import type { BnLoader } from './batches.js';
+import { checkLoader, type BnLoader } from './batches.js';
 import { updateBn } from './bn_update.js';
 import { layersOf, type LayerWeight } from './layers.js';
 import { checkLearningRate, getLearningRate, setLearningRate } from './learning_rate.js';
-import { checkKeys, checkNumber, invalid } from './options.js';
+import { checkInteger, checkKeys, checkNumber, invalid } from './options.js';
 import { cyclic, interpolate } from './schedules.js';
 
 /** What {@link swaCallback} needs of a tfjs-layers model: Sequential or functional. */
@@ -493,9 +493,7 @@ function checkOptions(model: unknown, options: SwaCallbackOptions): Settings {
   if (lrSchedule === 'cyclic' && swaLr !== null && swaLr2 !== null && swaLr > swaLr2) {
     invalid('swaLr', swaLr, `at most swaLr2, ${swaLr2}`);
   }
-  if (bnData !== null && !isLoader(bnData)) {
-    invalid('bnData', bnData, 'an iterable, an async iterable or a tf.data Dataset');
-  }
+  if (bnData !== null) checkLoader(bnData, 'bnData');
   if (verbose !== 0 && verbose !== 1) invalid('verbose', verbose, '0 or 1');
   const unused = {
     swaLr: lrSchedule === 'manual' && swaLr,
@@ -512,20 +510,9 @@ function checkOptions(model: unknown, options: SwaCallbackOptions): Settings {
 
 const KEYS = ['startEpoch', 'lrSchedule', 'swaLr', 'swaLr2', 'swaFreq', 'bnData', 'verbose'];
 
-function checkInteger(name: string, value: unknown, min: number, why = ''): number {
-  const expected = `an integer >= ${min}${why}`;
-  const number = checkNumber(name, value, min, expected);
-  return Number.isInteger(number) ? number : invalid(name, value, expected);
-}
-
 function checkRate(name: string, value: unknown): number | null {
   if (value == null || value === 'auto') return null;
   return checkNumber(name, value, 0, "a finite number >= 0 or 'auto'");
-}
-
-function isLoader(value: unknown): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return 'iterator' in value || Symbol.iterator in value || Symbol.asyncIterator in value;
 }
 
 /** The model that trains: a Sequential has one inside (tfjs-layers 4.22, models.ts, `fit`). */

@@ -224,6 +224,30 @@ describe('AveragedModel', () => {
     assertClose([averaged.module.layers[0]!.weights[0]!.read().dataSync()[0]!], [first + 1], 1e-6);
   });
 
+  it('tells layers of the same name apart after one was frozen', () => {
+    const part = () =>
+      tfl.sequential({
+        layers: [tfl.layers.dense({ units: 3, inputShape: [3], useBias: false, name: 'same' })],
+      });
+    const [first, second] = [part(), part()];
+    const [a, b] = [tfl.input({ shape: [3] }), tfl.input({ shape: [3] })];
+    const model = ownModel(
+      tfl.model({
+        inputs: [a, b],
+        outputs: [first.apply(a) as tfl.SymbolicTensor, second.apply(b) as tfl.SymbolicTensor],
+      }),
+    );
+    randomize(model, 1);
+    const averaged = average(model);
+    first.layers[0]!.trainable = false; // now behind the other in model.weights
+    averaged.updateParameters(model);
+    const kernels = (from: tfl.LayersModel) =>
+      from.layers
+        .flatMap(({ weights }) => weights)
+        .map((weight) => [weight.name.replace(/\D+/g, ''), ...weight.read().dataSync()].slice(1));
+    assert.deepEqual(kernels(averaged.module), kernels(model));
+  });
+
   it('of variables copies integers and non-trainable ones at each update', () => {
     const trained = variable([2]);
     const state = variable([2], undefined, false);
@@ -346,6 +370,19 @@ describe('AveragedModel', () => {
       tf.tidy(() => b.assign(tf.tensor1d([9])));
       await assertFails(() => averaged.updateParameters(), 'boom');
       assert.deepEqual(await averaged.stateDict(), before);
+    });
+
+    it('any use after dispose; a second dispose does nothing', async () => {
+      const averaged = new AveragedModel(ownModel(models['Sequential']!()));
+      averaged.dispose();
+      averaged.dispose();
+      const disposed = 'This AveragedModel has been disposed';
+      const x = own(tf.ones([1, 3]));
+      await assertFails(() => averaged.updateParameters(), disposed);
+      await assertFails(() => averaged.predict(x), disposed);
+      await assertFails(() => averaged.apply(x), disposed);
+      await assertFails(() => averaged.stateDict(), disposed);
+      await assertFails(() => averaged.loadStateDict({ n_averaged: 0, module: [] }), disposed);
     });
 
     it('a list of variables cannot predict', async () => {

@@ -894,6 +894,35 @@ describe('updateBn: forward and layers of the caller’s own', () => {
     assert.equal(tf.memory().numTensors, numTensors);
   });
 
+  it('runs forward on batches of any form, and counts what it can see', async () => {
+    const { model, bn } = bnModel(2);
+    const records = batchesOf(4, rows).map((image) => ({ id: 7, image }));
+    const counts: number[] = [];
+    const onBatch = ({ examples }: { examples: number }) => counts.push(examples);
+    await updateBn(records, model, {
+      forward: (given, { image }) => given.apply(image, { training: true }),
+      onBatch,
+    });
+    assertMoments(bn, momentsOf(rows), 2e-6);
+    const lists = [rows.slice(0, 4), rows.slice(4)];
+    await updateBn(lists, model, {
+      forward: (given, list) => given.apply(tf.tensor2d(list), { training: true }),
+      onBatch,
+    });
+    assertMoments(bn, momentsOf(rows), 2e-6);
+    const count = rows.length;
+    const seen = records.map((_, i) => Math.min(4 * (i + 1), count));
+    assert.deepEqual(counts, [...seen, 4, count]);
+  });
+
+  it('refuses options that it does not know', async () => {
+    const { model } = bnModel(2);
+    await assertFails(
+      () => updateBn(batchesOf(4, rows), model, { maxBatch: 1 } as object),
+      'Unknown option maxBatch (known ones: onBatch, maxBatches, forward)',
+    );
+  });
+
   it('refuses a forward that is asynchronous', async () => {
     const { model, check } = remembered();
     await assertFails(

@@ -1,6 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
-import { SWA, type ParamGroup, type ParamGroupOptions, type SWAOptions } from '../lib/index.js';
+import {
+  emaAvgFn,
+  SWA,
+  type ParamGroup,
+  type ParamGroupOptions,
+  type SWAOptions,
+} from '../lib/index.js';
 import {
   assertClose,
   assertFails,
@@ -419,6 +425,23 @@ describe('SWA', () => {
       assert.deepEqual([manualAgain.autoMode, manualAgain.swaLr], [false, null]);
     });
 
+    it('keeps an EMA in its configuration, and warns of a function that it cannot keep', async () => {
+      const v = variable([8]);
+      const avgFn = emaAvgFn(0.75, { warmup: true });
+      const swa = swaOf(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1, avgFn });
+      const config = JSON.parse(JSON.stringify(swa.getConfig()));
+      const again = own(SWA.fromConfig(SWA as never, config) as SWA);
+      for (let i = 0; i < 3; i++) again.minimize(half(v), false, [v]);
+      again.swapSwaSgd();
+      // v: 4, 2, 1; decays 2/11 and 3/12: 4 * 2/11 + 2 * 9/11 = 26/11, then / 4 + 1 * 3/4
+      assert.closeTo(v.dataSync()[0]!, 26 / 44 + 0.75, 1e-6);
+      const mine = swaOf(tf.train.sgd(0.5), { avgFn: (_, current) => current });
+      const warnings = await warningsOf(() => [mine.getConfig(), mine.getConfig()]);
+      assert.deepEqual(warnings, [
+        'getConfig() leaves out avgFn: what is made of it has the equal average',
+      ]);
+    });
+
     it('fromConfig names an optimizer class that is not registered', () =>
       assertFails(
         () =>
@@ -532,6 +555,20 @@ describe('SWA', () => {
       assert.isTrue(swa.swapped);
     });
 
+    it('overlapping, swaps back at the end of the last', async () => {
+      const [v, swa] = trained();
+      const seen: number[] = [];
+      const look = async (after: number): Promise<void> => {
+        await new Promise((resolve) => setTimeout(resolve, after));
+        seen.push(v.dataSync()[0]!);
+      };
+      await Promise.all([swa.withSwa(() => look(1)), swa.withSwa(() => look(10))]);
+      assert.deepEqual([seen, v.dataSync()[0], swa.swapped], [[3, 3], 2, false]);
+      swa.swapSwaSgd();
+      await swa.withSwa(() => undefined);
+      assert.isTrue(swa.swapped, 'a swap of the caller outlives the next scope');
+    });
+
     it('does not swap twice when the function has swapped back itself', async () => {
       const [v, swa] = trained();
       await swa.withSwa(() => swa.swapSwaSgd());
@@ -633,6 +670,16 @@ describe('SWA', () => {
       assert.deepEqual([a.dataSync()[0], swa.paramGroups[0]!.n_avg], [1, 1]);
     });
 
+    it('a disposed variable in the varList of the first step', async () => {
+      const gone = variable([1], 'fifth/gone');
+      gone.dispose();
+      const swa = swaOf(tf.train.sgd(0.5));
+      await assertFails(
+        () => swa.minimize(half(gone), false, [gone]),
+        'Variable fifth/gone is disposed',
+      );
+    });
+
     it('a loss that fails leaves the counters and no tensor', async () => {
       const v = variable([1]);
       const swa = swaOf(tf.train.sgd(0.5), {
@@ -684,6 +731,7 @@ describe('SWA', () => {
       swa.dispose();
       swa.dispose();
       const disposed = 'This SWA has been disposed';
+      assert.deepEqual(swa.paramGroups, []);
       await assertFails(() => swa.minimize(half(v)), disposed);
       await assertFails(() => swa.computeGradients(half(v)), disposed);
       await assertFails(() => swa.applyGradients({}), disposed);
