@@ -8,9 +8,8 @@ import { startAverage, swaAvgFn, updateAverages } from './average.js';
 import { checkLoader, type BnLoader } from './batches.js';
 import { updateBn } from './bn_update.js';
 import { layersOf, type LayerWeight } from './layers.js';
-import { checkLearningRate, getLearningRate, setLearningRate } from './learning_rate.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from './options.js';
-import { cyclic, interpolate } from './schedules.js';
+import { LiveRate, rateAt, ratesOf, type Rates, type RateSettings } from './swa_callback_rates.js';
 
 /** What {@link swaCallback} needs of a tfjs-layers model: Sequential or functional. */
 export interface FittedModel {
@@ -152,21 +151,9 @@ interface Hooks {
 }
 
 /** The options, checked; epochs are counted from 0 from here on. */
-interface Settings {
-  readonly start: number;
-  readonly lrSchedule: 'manual' | 'constant' | 'cyclic';
-  readonly swaLr: number | null;
-  readonly swaLr2: number | null;
-  readonly swaFreq: number;
+interface Settings extends RateSettings {
   readonly bnData: BnLoader<unknown> | null;
   readonly say: (message: string) => void;
-}
-
-/** The rates of a schedule. */
-interface Rates {
-  readonly initial: number;
-  readonly swaLr: number;
-  readonly swaLr2: number;
 }
 
 /** A weight and its running average. */
@@ -413,61 +400,6 @@ class Run {
     this.momenta.forEach((momentum, i) => (this.bnLayers[i]!.momentum = momentum));
     this.momenta = [];
   }
-}
-
-/** The learning rate of an optimizer, which can be put back. */
-class LiveRate {
-  readonly initial: number;
-  private readonly groups: { group: { lr: number }; lr: number }[];
-  private last: number | null = null;
-
-  constructor(
-    private readonly optimizer: tf.Optimizer,
-    purpose: string,
-  ) {
-    checkLearningRate(optimizer, purpose);
-    this.initial = getLearningRate(optimizer);
-    const { paramGroups = [] } = optimizer as { paramGroups?: readonly { lr: number }[] };
-    this.groups = paramGroups.map((group) => ({ group, lr: group.lr }));
-  }
-
-  set(rate: number): void {
-    setLearningRate(this.optimizer, rate);
-    this.last = rate;
-  }
-
-  /** Puts the rates back, unless another has been set since. */
-  restore(): void {
-    if (getLearningRate(this.optimizer) !== this.last) return;
-    setLearningRate(this.optimizer, this.initial);
-    for (const { group, lr } of this.groups) group.lr = lr;
-    this.last = null;
-  }
-}
-
-/** The rate of a batch of an epoch, both counted from 0; the batch is of use to 'cyclic' only. */
-function rateAt(
-  { start, swaFreq, lrSchedule }: Settings,
-  { initial, swaLr, swaLr2 }: Rates,
-  epoch: number,
-  batch: number,
-  steps: number | null,
-): number {
-  if (lrSchedule === 'cyclic' && epoch >= start) {
-    const cycle = cyclic({ high: swaLr2, low: swaLr, steps: swaFreq * steps! });
-    return cycle(((epoch - start) % swaFreq) * steps! + batch);
-  }
-  const t = (epoch / start - 0.5) / 0.4;
-  return interpolate(initial, swaLr, Math.min(1, Math.max(0, t)));
-}
-
-/** The rates of a schedule for an optimizer that has the rate `initial`. */
-function ratesOf({ swaLr: low, swaLr2: high, lrSchedule }: Settings, initial: number): Rates {
-  const swaLr = low ?? 0.1 * initial;
-  if (swaLr > initial) invalid('swaLr', swaLr, `at most the rate of the optimizer, ${initial}`);
-  const swaLr2 =
-    lrSchedule === 'cyclic' && high !== null ? high : interpolate(swaLr, initial, 0.25);
-  return { initial, swaLr, swaLr2 };
 }
 
 function checkOptions(model: unknown, options: SwaCallbackOptions): Settings {
