@@ -5,8 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { spreadLabels } from '../examples/demo/charts.js';
+import { errorChart, rateChart, spreadLabels } from '../examples/demo/charts.js';
 import { loadImages, noisyLabels, type Images } from '../examples/demo/data.js';
+import { METHODS, type Method } from '../examples/demo/method.js';
 import { commandOf, parseOptions, UsageError, type DemoOptions } from '../examples/demo/options.js';
 import { writeFiles } from '../examples/demo/output.js';
 import {
@@ -16,7 +17,7 @@ import {
   planeThrough,
   pointAt,
 } from '../examples/demo/plane.js';
-import { contourLevels } from '../examples/demo/plane_chart.js';
+import { contourLevels, planeChart } from '../examples/demo/plane_chart.js';
 import { sentenceOf, summarize, tableOf, wrapped } from '../examples/demo/report.js';
 import { makeSchedule } from '../examples/demo/schedule.js';
 import { interval95, mean, standardDeviation, tQuantile } from '../examples/demo/statistics.js';
@@ -159,6 +160,106 @@ describe('demo: labels, rates and charts', () => {
     assertClose(rates, [0.1, 0.1, 0.0505, 0.001, 0.001], 1e-12);
   });
 
+  it('keeps the rate, or falls from below 0.1 to 0.01 in each cycle of the second half', () => {
+    // 4 steps an epoch; 12 epochs; cycles of 3 epochs, that is 12 steps, from step 24 on: the k-th
+    // rate of a cycle is 0.1 - 0.09 k / 12 = 0.1 - 0.0075 k.
+    const { averagedRate, stepsPerEpoch, swaEpochs } = makeSchedule(12, 250, 'cyclic');
+    assert.deepEqual([stepsPerEpoch, swaEpochs], [4, 3]);
+    const steps = [0, 23, 24, 25, 29, 35, 36, 46, 47];
+    const rates = [0.1, 0.1, 0.0925, 0.085, 0.055, 0.01, 0.0925, 0.0175, 0.01];
+    assertClose(steps.map(averagedRate), rates, 1e-12);
+    for (const method of ['swa', 'ema'] as const) {
+      const constant = makeSchedule(12, 250, method);
+      assert.deepEqual(steps.map(constant.averagedRate), new Array<number>(9).fill(0.1));
+      assert.equal(constant.swaEpochs, 1);
+    }
+    // Second halves of 1, 2, 3, 4, 5, 15 epochs, each filled by cycles.
+    const cycles = [2, 4, 6, 8, 10, 30].map((n) => makeSchedule(n, 250, 'cyclic').swaEpochs);
+    assert.deepEqual(cycles, [1, 2, 3, 2, 1, 3]);
+  });
+
+  it('gives EMA the decay at which its values are as old as those of an equal average', () => {
+    // 3 steps in the second half: 1 - 2 / 4; 15 epochs of 63 steps: 1 - 2 / 946.
+    assertClose([makeSchedule(2, 150).emaDecay], [0.5], 1e-12);
+    assertClose([makeSchedule(30, 4000).emaDecay], [0.997885835], 1e-9);
+    // Ages 0, 1, 2, ... have the weights (1 - d) d^age: mean d / (1 - d), here (945 - 1) / 2.
+    const { emaDecay } = makeSchedule(30, 4000);
+    assertClose([emaDecay / (1 - emaDecay)], [472], 1e-6);
+  });
+
+  /** The points that layers with a field `rate` draw: the lines, then the moments. */
+  function ratePoints(method: Method): [epoch: number, rate: number][][] {
+    const spec = rateChart(makeSchedule(12, 250, method), 0.1) as unknown as {
+      data: { values: { epoch: number; rate: number; colour?: string }[] };
+      layer: { data?: { values: { epoch: number; rate?: number }[] } }[];
+    };
+    const black = spec.data.values.filter(({ colour }) => colour === '#000000');
+    const moments = spec.layer.find(({ data }) => data?.values[0]?.rate !== undefined);
+    return [black, moments!.data!.values].map((points) =>
+      points.map(({ epoch, rate }) => [epoch, Number(rate!.toFixed(6))]),
+    );
+  }
+
+  it('draws the rates by their corners and the averages where they are taken', () => {
+    const sixMoments = [7, 8, 9, 10, 11, 12].map((epoch) => [epoch, 0.1]);
+    const line = [
+      [0, 0.1],
+      [12, 0.1],
+    ];
+    assert.deepEqual(ratePoints('swa'), [line, sixMoments]);
+    // At every step from the first of epoch 7 on, drawn as one line.
+    assert.deepEqual(ratePoints('ema'), [
+      line,
+      [
+        [6.25, 0.1],
+        [12, 0.1],
+      ],
+    ]);
+    // Step 24, the first of a cycle, is 0.0075 below step 23, as 25 is below 24: no corner. Steps
+    // 35 and 47 end a cycle, and the last rate holds to the end.
+    assert.deepEqual(ratePoints('cyclic'), [
+      [
+        [0, 0.1],
+        [5.75, 0.1],
+        [8.75, 0.01],
+        [9, 0.0925],
+        [11.75, 0.01],
+        [12, 0.01],
+      ],
+      [
+        [9, 0.01],
+        [12, 0.01],
+      ],
+    ]);
+  });
+
+  it('names on every picture the method that was run', () => {
+    const score = { epoch: 1, loss: 1, error: 20, nll: 1 };
+    const at = { x: 0, y: 0 };
+    const run = {
+      curves: { iterates: [score, score], decay: [score], average: [score] },
+    } as unknown as SeedRun;
+    const grid = { columns: 2, rows: 1, step: 1, x: 0, y: 0 };
+    const plane = { seed: 1, grid, errors: [1, 2], average: at, decay: at, start: at, path: [at] };
+    for (const method of METHODS) {
+      const schedule = makeSchedule(2, 250, method);
+      const error = JSON.stringify(errorChart([run], schedule, ''));
+      const rate = JSON.stringify(rateChart(schedule, 0.1));
+      const map = JSON.stringify(planeChart(plane, method, ''));
+      const all = error + rate + map;
+      const [name, other] = method === 'ema' ? ['EMA', 'SWA'] : ['SWA', 'EMA'];
+      assert.include(rate, `${name} averages`);
+      assert.notInclude(all, other);
+      const full = method === 'cyclic' ? 'SWA at a cyclic rate' : name;
+      const line = method === 'cyclic' ? full : `${name}: running average`;
+      assert.include(error.replaceAll('\\n', ' '), line);
+      assert.include(map, `from ${full} towards SGD with decay`);
+      assert.include(map, `"label":"${full}"`);
+      assert[method === 'cyclic' ? 'notInclude' : 'include'](all, 'constant');
+      assert[method === 'cyclic' ? 'include' : 'notInclude'](all, 'cyclic');
+    }
+  });
+
   it('moves labels apart, and those that have room not at all', () => {
     const moved = spreadLabels([{ y: 10 }, { y: 0 }, { y: 1 }], 2);
     assertClose(
@@ -192,7 +293,7 @@ describe('demo: training', () => {
   it('branches exactly: without decay both runs are the same', async () => {
     const schedule = { ...makeSchedule(4, 150), decayingRate: () => 0.1 };
     const run = await runSeed({ ...task, schedule });
-    assert.deepEqual(run.curves.decay, run.curves.constant.slice(2));
+    assert.deepEqual(run.curves.decay, run.curves.iterates.slice(2));
     assert.deepEqual(run.weights.decay, run.weights.path[1]);
     assert.notDeepEqual(run.weights.start, run.weights.path[0]);
   });
@@ -209,7 +310,7 @@ describe('demo: training', () => {
       reports.map(({ phase }) => phase),
       [
         ...new Array<string>(3).fill('shared'),
-        ...new Array<string>(3).fill('SWA'),
+        ...new Array<string>(3).fill('averaged'),
         ...new Array<string>(3).fill('decay'),
       ],
     );
@@ -221,6 +322,62 @@ describe('demo: training', () => {
     assert.deepEqual(reports[8]!.error, run.curves.decay[2]!.error);
     // Re-estimated statistics are not the last iterate's.
     assert.notEqual(run.averageOldStatistics.nll, run.curves.average[2]!.nll);
+  });
+
+  it('averages exponentially as by hand, at every step of the second half', async () => {
+    // With 40 images an epoch is one step, so the path holds every value that is averaged.
+    const schedule = makeSchedule(8, 40, 'ema');
+    const run = await runSeed({ ...task, train: images(40, 1), schedule });
+    assert.deepEqual([run.averaged, run.otherAveraged], [4, 4]);
+    // 4 steps: decay 1 - 2 / 5 = 0.6; the first value is taken as it is.
+    const { path, average } = run.weights;
+    const expected = Array.from(average, (_, i) => {
+      const [first, ...later] = path.map((weights) => weights[i]!);
+      return later.reduce((ema, value) => 0.6 * ema + 0.4 * value, first!);
+    });
+    assertClose(average, expected, 1e-6);
+    const equal = Array.from(average, (_, i) => mean(path.map((weights) => weights[i]!)));
+    assert.isAbove(Math.max(...equal.map((value, i) => Math.abs(value - average[i]!))), 1e-3);
+  });
+
+  it('measures with SWA the EMA that --method ema gives, and the other way round', async () => {
+    const swa = await runSeed({ ...task, schedule: makeSchedule(6, 150, 'swa') });
+    const ema = await runSeed({ ...task, schedule: makeSchedule(6, 150, 'ema') });
+    const final = ({ curves }: SeedRun) => {
+      const { error, nll } = curves.average[2]!;
+      return { error, nll };
+    };
+    assert.deepEqual(swa.otherAverage, final(ema));
+    assert.deepEqual(ema.otherAverage, final(swa));
+    assert.notEqual(swa.otherAverage.nll, ema.otherAverage.nll);
+    // 3 epochs of 3 steps.
+    assert.deepEqual([swa.averaged, swa.otherAveraged], [3, 9]);
+    assert.deepEqual([ema.averaged, ema.otherAveraged], [9, 3]);
+    assert.deepEqual(ema.curves.iterates, swa.curves.iterates);
+    assert.deepEqual(ema.curves.decay, swa.curves.decay);
+  });
+
+  it('averages at a cyclic rate where the cycles end', async () => {
+    const schedule = makeSchedule(8, 150, 'cyclic');
+    const run = await runSeed({ ...task, schedule });
+    // 4 epochs of 3 steps in two cycles.
+    assert.deepEqual([run.averaged, run.otherAveraged], [2, 12]);
+    assert.deepEqual(
+      run.curves.average.map(({ epoch }) => epoch),
+      [6, 8],
+    );
+    const { path, average } = run.weights;
+    const means = Array.from(average, (_, i) => (path[1]![i]! + path[3]![i]!) / 2);
+    assertClose(average, means, 1e-6);
+    // The rate reaches the run: a run that follows the same rates with SGD with decay is the same,
+    // and the shared half is that of the other methods.
+    const decayingRate = schedule.averagedRate;
+    const same = await runSeed({ ...task, schedule: { ...schedule, decayingRate } });
+    assert.deepEqual(same.curves.decay, same.curves.iterates.slice(4));
+    const constant = await runSeed({ ...task, schedule: makeSchedule(8, 150) });
+    assert.deepEqual(run.curves.iterates.slice(0, 4), constant.curves.iterates.slice(0, 4));
+    assert.notDeepEqual(run.curves.iterates[4], constant.curves.iterates[4]);
+    assert.deepEqual(run.curves.decay, constant.curves.decay);
   });
 
   it('gives the same numbers again, and keeps no tensor from epoch to epoch', async () => {
@@ -246,17 +403,19 @@ describe('demo: report', () => {
     const curve = (error: number) => [{ epoch: 2, loss: 1, error, nll: error / 10 }];
     return {
       seed,
-      curves: { constant: curve(30), decay: curve(decay), average: curve(swa) },
+      curves: { iterates: curve(30), decay: curve(decay), average: curve(swa) },
       averageOldStatistics: { error: 25, nll: 2.5 },
+      otherAverage: { error: 21, nll: 2.1 },
       decayReestimated: { error: 20, nll: 2 },
       weights: {} as SeedRun['weights'],
       averaged: 1,
+      otherAveraged: 1,
     };
   };
 
   it('pairs the difference by seed', () => {
     // -1, -2, -6: mean -3, interval as in the statistics above
-    const summary = summarize([run(1, 20, 19), run(2, 22, 20), run(3, 26, 20)]);
+    const summary = summarize([run(1, 20, 19), run(2, 22, 20), run(3, 26, 20)], 'swa');
     const { error, nll } = summary.difference;
     assertClose(error.values, [-1, -2, -6], 1e-12);
     assertClose([error.mean, ...error.interval!], [-3, -9.572408, 3.572408], 1e-5);
@@ -265,23 +424,86 @@ describe('demo: report', () => {
     assert.match(table, /^SGD with decay +22\.67 ± 3\.06 +2\.267 ± 0\.306$/m);
     assert.match(table, /-3\.00 \[-9\.57, \+3\.57\] +-0\.300 \[-0\.957, \+0\.357\]$/m);
     assert.isTrue(table.split('\n').every((line) => line.length <= 80));
-    assert.match(sentenceOf(summary, { epochs: 30, noise: 0.2 }), /cannot be told from/);
+    assert.match(
+      sentenceOf(summary, { epochs: 30, noise: 0.2, method: 'swa' }),
+      /cannot be told from/,
+    );
   });
 
   it('says which is lower only where the interval does not hold 0', () => {
-    const lower = summarize([run(1, 20, 19), run(2, 22, 20.9), run(3, 26, 25)]);
-    const higher = summarize([run(1, 19, 20), run(2, 20.9, 22), run(3, 25, 26)]);
-    const setting = { epochs: 30, noise: 0.2 };
+    const lower = summarize([run(1, 20, 19), run(2, 22, 20.9), run(3, 26, 25)], 'swa');
+    const higher = summarize([run(1, 19, 20), run(2, 20.9, 22), run(3, 25, 26)], 'swa');
+    const setting = { epochs: 30, noise: 0.2, method: 'swa' } as const;
     assert.match(sentenceOf(lower, setting), /30 epochs.*1\.03 points lower.*stopped early/);
     assert.match(sentenceOf(higher, setting), /1\.03 points higher/);
-    assert.notMatch(sentenceOf(lower, { epochs: 30, noise: 0 }), /wrong labels/);
+    assert.notMatch(sentenceOf(lower, { ...setting, noise: 0 }), /wrong labels/);
   });
 
   it('has neither NaN nor an interval for one seed', () => {
-    const table = tableOf(summarize([run(1, 20, 19)]));
+    const table = tableOf(summarize([run(1, 20, 19)], 'swa'));
     assert.notMatch(table, /NaN|null|±|\[/);
     assert.match(table, /one seed has no sd and no interval/);
   });
+
+  for (const [method, labels] of [
+    [
+      'swa',
+      [
+        "SWA, last iterate's BN statistics",
+        'SWA after bnUpdate',
+        'EMA after bnUpdate',
+        'SWA after bnUpdate - SGD with decay',
+      ],
+    ],
+    [
+      'ema',
+      [
+        "EMA, last iterate's BN statistics",
+        'EMA after bnUpdate',
+        'SWA after bnUpdate',
+        'EMA after bnUpdate - SGD with decay',
+      ],
+    ],
+    [
+      'cyclic',
+      [
+        'SWA at cyclic rate, last BN stats',
+        'SWA at cyclic rate after bnUpdate',
+        'EMA at cyclic rate after bnUpdate',
+        'SWA at cyclic rate - SGD with decay',
+      ],
+    ],
+  ] as const) {
+    it(`has a row for either average, named truly, with ${method}`, () => {
+      const summary = summarize([run(1, 20, 19), run(2, 22, 20.9), run(3, 26, 25)], method);
+      const lines = tableOf(summary)
+        .split('\n')
+        .map((line) => [line.slice(0, 36).trimEnd(), line.slice(36, 48).trimEnd()]);
+      const [old, average, other, difference] = labels;
+      const rate = method === 'cyclic' ? 'cyclic' : 'constant';
+      assert.deepEqual(lines.slice(3, 10), [
+        ['SGD with decay', '22.67 ± 3.06'], // of 20, 22, 26
+        [`SGD at the ${rate} rate`, '30.00 ± 0.00'],
+        [old, '25.00 ± 0.00'],
+        [average, '21.63 ± 3.07'], // of 19, 20.9, 25
+        [other, '21.00 ± 0.00'],
+        ['-'.repeat(36), '-'.repeat(12)],
+        [difference, '-1.03 [-1.18'], // of -1, -1.1, -1: sd 0.0577, half 4.3027 * 0.0577 / 1.7321
+      ]);
+      assert.isTrue(lines.every((line) => line.join('').length <= 80));
+      const [first, second] = {
+        swa: ["SWA's test error is 1.03 points lower", 'that SWA beats SGD'],
+        ema: ["EMA's test error is 1.03 points lower", 'that EMA beats SGD'],
+        cyclic: [
+          'the test error of SWA at a cyclic rate is 1.03 points lower',
+          'that SWA at a cyclic rate beats SGD',
+        ],
+      }[method] as [string, string];
+      const sentence = sentenceOf(summary, { epochs: 30, noise: 0.2, method });
+      assert.include(sentence, first);
+      assert.include(sentence, second);
+    });
+  }
 
   it('wraps at words', () => {
     assert.equal(wrapped('aa bb cc dddddd', 5), 'aa bb\ncc\ndddddd');
@@ -292,17 +514,21 @@ describe('demo: options', () => {
   it('has defaults, and a command that gives the same options back', () => {
     const options = parseOptions([]);
     assert.propertyVal(parseOptions(['--noise', '.5']), 'noise', 0.5);
+    for (const method of METHODS) {
+      assert.propertyVal(parseOptions(['--method', method]), 'method', method);
+    }
     assert.deepEqual(options, {
       seeds: 3,
       epochs: 30,
       width: 64,
       noise: 0.2,
+      method: 'swa',
       backend: 'wasm',
       out: 'demo-output',
     });
     assert.equal(
       commandOf({ ...(options as DemoOptions), noise: 0.5, out: "a b'c" }),
-      `npm run demo -- --seeds 3 --epochs 30 --width 64 --noise 0.5 --backend wasm --out 'a b'\\''c'`,
+      `npm run demo -- --seeds 3 --epochs 30 --width 64 --noise 0.5 --method swa --backend wasm --out 'a b'\\''c'`,
     );
   });
 
@@ -321,6 +547,9 @@ describe('demo: options', () => {
     [['--width', '4000'], 'Invalid --width: "4000" (expected an integer from 1 to 1024)'],
     [['--noise', '1.01'], 'Invalid --noise: "1.01" (expected a number from 0 to 1)'],
     [['--noise', 'NaN'], 'Invalid --noise: "NaN" (expected a number from 0 to 1)'],
+    [['--method', 'SWA'], 'Invalid --method: "SWA" (expected swa, ema or cyclic)'],
+    [['--method', ''], 'Invalid --method: "" (expected swa, ema or cyclic)'],
+    [['--method', 'toString'], 'Invalid --method: "toString" (expected swa, ema or cyclic)'],
     [['--backend', 'webgl'], 'Invalid --backend: "webgl" (expected wasm or cpu)'],
     [['--out', ''], 'Invalid --out: "" (expected the name of a folder)'],
     [
@@ -404,7 +633,7 @@ describe('demo: the command', () => {
   it('explains itself with --help', async () => {
     const { code, stdout, stderr } = await run(['--help']);
     assert.deepEqual([code, stderr], [0, '']);
-    for (const name of ['seeds', 'epochs', 'width', 'noise', 'backend', 'out', 'help']) {
+    for (const name of ['seeds', 'epochs', 'width', 'noise', 'method', 'backend', 'out', 'help']) {
       assert.include(stdout, `--${name} `);
     }
   });
@@ -453,7 +682,7 @@ describe('demo: the command', () => {
     const results = JSON.parse(readFileSync(path.join(out, 'results.json'), 'utf8'));
     assert.equal(
       results.command,
-      `npm run demo -- --seeds 2 --epochs 2 --width 4 --noise 0.2 --backend wasm --out ${out}`,
+      `npm run demo -- --seeds 2 --epochs 2 --width 4 --noise 0.2 --method swa --backend wasm --out ${out}`,
     );
     assert.include(stdout, tableOf(results.summary));
     assert.include(stdout, wrapped(results.sentence));
@@ -469,7 +698,7 @@ describe('demo: the command', () => {
     );
     // On the plane: SWA at the origin, SGD on the first axis, the start above it.
     const { plane } = results;
-    assertClose([plane.swa.x, plane.swa.y, plane.decay.y], [0, 0, 0], 1e-5);
+    assertClose([plane.average.x, plane.average.y, plane.decay.y], [0, 0, 0], 1e-5);
     assert.isTrue(plane.decay.x > 0 && plane.start.y > 0);
     assert.equal(plane.errors.length, plane.grid.columns * plane.grid.rows);
     assert.deepEqual(plane.path[0], plane.start);

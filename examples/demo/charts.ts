@@ -5,7 +5,8 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { COLOURS, CONFIG, heading, HEIGHT, ROOM, TITLE_X, WIDTH } from './chart_style.js';
 import { last } from './report.js';
-import type { Schedule } from './schedule.js';
+import { NAMES } from './method.js';
+import { LOW_RATE, type Schedule } from './schedule.js';
 import { mean } from './statistics.js';
 import type { EpochScore, SeedRun } from './training.js';
 
@@ -20,20 +21,23 @@ interface EndLabel {
 /** Test error by epoch, mean and range over seeds, for the three series. */
 export function errorChart(
   runs: readonly SeedRun[],
-  { epochs, half }: Schedule,
+  { epochs, half, method, swaEpochs }: Schedule,
   subtitle: string,
 ): TopLevelSpec {
   // The decaying run leaves the shared one at its last epoch.
-  const branch = ({ curves }: SeedRun) => [curves.constant[half - 1]!, ...curves.decay];
+  const branch = ({ curves }: SeedRun) => [curves.iterates[half - 1]!, ...curves.decay];
   const series = [
     {
-      label: 'SGD at the\nconstant rate',
+      label: `SGD at the\n${NAMES[method].rate} rate`,
       colour: COLOURS.constant,
-      of: ({ curves }: SeedRun) => curves.constant,
+      of: ({ curves }: SeedRun) => curves.iterates,
     },
     { label: 'SGD with decay', colour: COLOURS.decay, of: branch },
     {
-      label: 'SWA: running\naverage',
+      label:
+        method === 'cyclic'
+          ? 'SWA at a\ncyclic rate'
+          : `${NAMES[method].average}: running\naverage`,
       colour: COLOURS.swa,
       of: ({ curves }: SeedRun) => curves.average,
     },
@@ -72,10 +76,14 @@ export function errorChart(
         mark: { type: 'line', strokeWidth: 2.5 },
         encoding: { x, y: { ...y, field: 'mean' }, color: colour },
       },
-      ...(epochs <= 4
+      ...(epochs <= 4 || swaEpochs > 1
         ? [
             {
-              mark: { type: 'point', filled: true } as const,
+              // A line through few values, or a single one.
+              data: {
+                values: points.filter(({ colour }) => epochs <= 4 || colour === COLOURS.swa),
+              },
+              mark: { type: 'point', filled: true, opacity: 1 } as const,
               encoding: { x, y: { ...y, field: 'mean' }, color: colour },
             },
           ]
@@ -85,27 +93,34 @@ export function errorChart(
   });
 }
 
-/** Learning rate by epoch of both runs, with the moments of averaging. */
+/** Learning rate by epoch of both runs, with the moments of the method's average. */
 export function rateChart(
-  { epochs, half, stepsPerEpoch, decayingRate }: Schedule,
+  { epochs, half, stepsPerEpoch, decayingRate, averagedRate, method, swaEpochs }: Schedule,
   rate: number,
 ): TopLevelSpec {
   const steps = Array.from({ length: epochs * stepsPerEpoch + 1 }, (_, step) => step);
   const decay = steps.filter((step) => step >= half * stepsPerEpoch);
   // Corners suffice: both rates are straight between them.
-  const isCorner = (step: number, i: number, all: number[]) =>
-    i === 0 ||
-    i === all.length - 1 ||
-    Math.abs(decayingRate(step - 1) + decayingRate(step + 1) - 2 * decayingRate(step)) > 1e-9;
+  const corners = (rateAt: (step: number) => number, among: number[], colour: string) =>
+    among
+      .filter(
+        (step, i) =>
+          i === 0 ||
+          i === among.length - 1 ||
+          Math.abs(rateAt(step - 1) + rateAt(step + 1) - 2 * rateAt(step)) > 1e-9,
+      )
+      .map((step) => ({ epoch: step / stepsPerEpoch, rate: rateAt(step), colour }));
+  // No step is taken at the end any more: there the rate is still that of the last one.
+  const lastStep = epochs * stepsPerEpoch - 1;
+  const upToLast = (step: number) => averagedRate(Math.min(step, lastStep));
   const values = [
-    ...[0, epochs].map((epoch) => ({ epoch, rate, colour: COLOURS.constant })),
-    ...decay.filter(isCorner).map((step) => ({
-      epoch: step / stepsPerEpoch,
-      rate: decayingRate(step),
-      colour: COLOURS.decay,
-    })),
+    ...corners(upToLast, steps, COLOURS.constant),
+    ...corners(decayingRate, decay, COLOURS.decay),
   ];
-  const moments = Array.from({ length: epochs - half }, (_, i) => ({ epoch: half + 1 + i, rate }));
+  const moments = Array.from({ length: (epochs - half) / swaEpochs }, (_, i) => {
+    const epoch = half + (i + 1) * swaEpochs;
+    return { epoch, rate: averagedRate(epoch * stepsPerEpoch - 1) };
+  });
   const x = epochAxis(epochs);
   const y = {
     field: 'rate',
@@ -120,9 +135,19 @@ export function rateChart(
     x: epochs,
     y: rate * height,
   });
+  const cycle = `${swaEpochs} epoch${swaEpochs === 1 ? '' : 's'}`;
   const ends = [
-    at('constant rate', COLOURS.constant, 1),
-    at('● SWA averages', COLOURS.swa, 0.94),
+    ...(method === 'cyclic'
+      ? [
+          at(`cyclic rate:\n${rate} to ${LOW_RATE} in\n${cycle}`, COLOURS.constant, 0.9),
+          at('● SWA averages', COLOURS.swa, 0.68),
+        ]
+      : [
+          at('constant rate', COLOURS.constant, 1),
+          method === 'ema'
+            ? at('━ EMA averages,\nat every step', COLOURS.swa, 0.9)
+            : at('● SWA averages', COLOURS.swa, 0.94),
+        ]),
     at('SGD with decay:\nto 1 % at 90 %\nof the run', COLOURS.decay, 0.18),
   ];
   return toVegaLite({
@@ -137,11 +162,20 @@ export function rateChart(
         mark: { type: 'line', strokeWidth: 2.5 },
         encoding: { x, y, color: { field: 'colour', type: 'nominal', scale: null } },
       },
-      {
-        data: { values: moments },
-        mark: { type: 'point', filled: true, size: 60, color: COLOURS.swa, opacity: 1 },
-        encoding: { x, y },
-      },
+      method === 'ema'
+        ? {
+            // A dot a step would be a line too, so it is one, from the first step averaged.
+            data: {
+              values: [half + 1 / stepsPerEpoch, epochs].map((epoch) => ({ epoch, rate })),
+            },
+            mark: { type: 'line', strokeWidth: 7, color: COLOURS.swa },
+            encoding: { x, y },
+          }
+        : {
+            data: { values: moments },
+            mark: { type: 'point', filled: true, size: 60, color: COLOURS.swa, opacity: 1 },
+            encoding: { x, y },
+          },
       endLabels(ends, x, { ...y, field: 'y' }, epochs),
     ],
   });

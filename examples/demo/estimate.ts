@@ -1,5 +1,6 @@
 /** How long the demo will take, from a few steps timed here. It knows nothing of progress bars. */
 import * as tf from '@tensorflow/tfjs-core';
+import { AveragedModel, emaAvgFn } from 'tfjs-swa';
 import type { Images } from './data.js';
 import { GRID } from './landscape.js';
 import { createModel, evaluate, reestimate } from './model.js';
@@ -30,6 +31,7 @@ export async function estimateSeconds(
 ): Promise<Estimate> {
   const model = createModel(width, 0);
   const optimizer = tf.train.momentum(RATE, MOMENTUM);
+  const ema = new AveragedModel(model, { avgFn: emaAvgFn() });
   const indices = shuffledIndices(BATCH, Math.random);
   const step = async () => {
     const loss = trainStep(model, optimizer, train, indices);
@@ -40,17 +42,22 @@ export async function estimateSeconds(
     const stepSeconds = await typicalSeconds(step, 60);
     const evaluation = await typicalSeconds(() => evaluate(model, test), 5);
     const reestimation = await typicalSeconds(() => reestimate(model, train), 5);
-    const { half, epochs, stepsPerEpoch } = schedule;
+    const averaging = await typicalSeconds(async () => ema.updateParameters(), 20);
+    const { half, epochs, stepsPerEpoch, swaEpochs } = schedule;
+    const measuring = reestimation + evaluation;
+    // How often the average is measured, and one time more for the other one.
+    const measurings = (epochs - half) / swaEpochs + 1;
     const plain = stepsPerEpoch * stepSeconds + evaluation;
     const epoch = {
       shared: plain,
-      SWA: plain + reestimation + evaluation,
+      averaged: plain + stepsPerEpoch * averaging + (measurings * measuring) / (epochs - half),
       decay: plain,
     };
-    const row = GRID.columns * (reestimation + evaluation);
-    const run = half * epoch.shared + (epochs - half) * (epoch.SWA + epoch.decay);
+    const row = GRID.columns * measuring;
+    const run = half * epoch.shared + (epochs - half) * (epoch.averaged + epoch.decay);
     return { epoch, row, charts: CHARTS, total: seeds * run + GRID.rows * row + CHARTS };
   } finally {
+    ema.dispose();
     optimizer.dispose();
     model.dispose();
   }

@@ -18,16 +18,16 @@ import type { SeedWeights } from './training.js';
 /** The grid's points. */
 export const GRID = { columns: 26, rows: 21 };
 
-/** Test error by place; lengths are distances in weight space, from the SWA solution. */
+/** Test error by place; lengths are distances in weight space, from the average. */
 export interface Landscape {
   seed: number;
   grid: Grid;
   /** Test error in percent at the grid's points, row by row from the lowest. */
   errors: number[];
-  swa: Point;
+  average: Point;
   decay: Point;
   start: Point;
-  /** The constant-rate iterates from the start on, projected onto the plane. */
+  /** The iterates that were averaged, one an epoch from the start on, projected onto the plane. */
   path: Point[];
 }
 
@@ -47,12 +47,12 @@ export async function measureLandscape(
   const plane = planeThrough(weights.average, weights.decay, weights.start);
   const place = (point: Float32Array) => coordinatesOf(plane, point);
   const path = [weights.start, ...weights.path].map(place);
-  const [swa, decay, start] = [weights.average, weights.decay, weights.start].map(place) as [
+  const [average, decay, start] = [weights.average, weights.decay, weights.start].map(place) as [
     Point,
     Point,
     Point,
   ];
-  const grid = gridAround([swa, decay, ...path], GRID);
+  const grid = gridAround([average, decay, ...path], GRID);
   const errors: number[] = [];
   const model = createModel(width, seed);
   try {
@@ -68,5 +68,5 @@ export async function measureLandscape(
   } finally {
     model.dispose();
   }
-  return { seed, grid, errors, swa, decay, start, path };
+  return { seed, grid, errors, average, decay, start, path };
 }

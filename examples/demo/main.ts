@@ -8,6 +8,7 @@ import { errorChart, rateChart } from './charts.js';
 import { loadImages } from './data.js';
 import { estimateSeconds } from './estimate.js';
 import { measureLandscape } from './landscape.js';
+import { NAMES } from './method.js';
 import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './options.js';
 import { writeFiles, type Files } from './output.js';
 import { planeChart } from './plane_chart.js';
@@ -15,7 +16,7 @@ import { startProgress } from './progress.js';
 import { render } from './render.js';
 import { sentenceOf, summarize, tableOf, wrapped } from './report.js';
 import { resultsOf } from './results.js';
-import { makeSchedule, RATE } from './schedule.js';
+import { LOW_RATE, makeSchedule, RATE, type Schedule } from './schedule.js';
 import { runSeed, type SeedRun } from './training.js';
 
 let stopProgress = () => {};
@@ -48,22 +49,23 @@ function stopOn(signal: NodeJS.Signals, code: number): void {
 
 async function demo(options: DemoOptions): Promise<void> {
   const started = performance.now();
-  const { seeds, epochs, width, noise, out } = options;
+  const { seeds, epochs, width, noise, method, out } = options;
   const backend = await startBackend(options.backend, say);
   const { train, test } = await loadImages();
-  const schedule = makeSchedule(epochs, train.count);
+  const schedule = makeSchedule(epochs, train.count, method);
   const estimate = await estimateSeconds(options, schedule, train, test);
-  const { half } = schedule;
   const noiseText = `${Number((100 * noise).toFixed(2))} % random labels`;
-  const halfText = `${half} epoch${half === 1 ? '' : 's'}`;
+  const halfText = epochsText(schedule.half);
+  const [then, moments] = averagingText(schedule);
   say(
     wrapped(
-      `Stochastic Weight Averaging on Fashion-MNIST: a net of two hidden layers of ${width} units ` +
+      `${method === 'ema' ? 'An exponential moving average (EMA) of weights' : 'Stochastic Weight Averaging'} on Fashion-MNIST: a net of two hidden layers of ${width} units ` +
         `with batch normalization learns from ${train.count} images with ${noiseText}, and is ` +
         `tested on ${test.count}. For each of ${seeds} seed${seeds === 1 ? '' : 's'}:`,
     ),
     `  1. ${halfText} of SGD at the constant rate ${RATE}, shared by both runs;`,
-    `  2. ${halfText} more at that rate, averaged by SWA once an epoch;`,
+    `  2. ${halfText} more ${then},`,
+    `     ${moments};`,
     `  3. from the end of 1. again, ${halfText} at a rate that decays to 1 %.`,
     'Then the test error is measured on a plane of weight space, and all is drawn.',
     `On the ${backend} backend here this takes about ${durationText(estimate.total)}.`,
@@ -84,7 +86,7 @@ async function demo(options: DemoOptions): Promise<void> {
       onEpoch: ({ phase, epoch, loss, error }) =>
         progress.advance(
           estimate.epoch[phase],
-          `seed ${seed}/${seeds} ${phase}, epoch ${epoch}/${epochs}, ` +
+          `seed ${seed}/${seeds} ${phase === 'averaged' ? NAMES[method].average : phase}, epoch ${epoch}/${epochs}, ` +
             `loss ${loss.toFixed(3)}, test error ${error.toFixed(2)} %`,
         ),
     });
@@ -103,13 +105,13 @@ async function demo(options: DemoOptions): Promise<void> {
       ),
   );
 
-  const summary = summarize(runs);
+  const summary = summarize(runs, method);
   const sentence = sentenceOf(summary, options);
   const setting = `width ${width}, ${noiseText}`;
   const charts = {
     'test-error': errorChart(runs, schedule, setting),
     'learning-rate': rateChart(schedule, RATE),
-    'error-plane': planeChart(landscape, setting),
+    'error-plane': planeChart(landscape, method, setting),
   };
   const files: Files = {};
   for (const [name, spec] of Object.entries(charts)) {
@@ -146,6 +148,21 @@ async function demo(options: DemoOptions): Promise<void> {
 
 function say(...lines: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** The rate of the run that is averaged, and when its averages take a value. */
+function averagingText({ method, swaEpochs, emaDecay }: Schedule): [rate: string, moments: string] {
+  const ema = `by EMA (decay ${Number(emaDecay.toPrecision(4))}) at every step`;
+  if (method === 'ema') return ['at that rate', `averaged ${ema}, by SWA once an epoch`];
+  if (method === 'swa') return ['at that rate', `averaged by SWA once an epoch, ${ema}`];
+  return [
+    `in cycles of ${epochsText(swaEpochs)} from ${RATE} to ${LOW_RATE}`,
+    `averaged by SWA where a cycle ends, ${ema}`,
+  ];
+}
+
+function epochsText(epochs: number): string {
+  return `${epochs} epoch${epochs === 1 ? '' : 's'}`;
 }
 
 /** `45 s` or `1 min 20 s`, to 5 seconds. */

@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { METHODS, type Method } from './method.js';
 
 /** The backends that the demo runs on. */
 export type BackendName = 'wasm' | 'cpu';
@@ -16,6 +17,8 @@ export interface DemoOptions {
   width: number;
   /** Fraction of the training labels that are drawn at random, 0 to 1. */
   noise: number;
+  /** How to average, and at which rate. */
+  method: Method;
   backend: BackendName;
   /** Folder for the pictures and results.json. */
   out: string;
@@ -29,6 +32,7 @@ const DEFAULTS = {
   epochs: '30',
   width: '64',
   noise: '0.2',
+  method: 'swa',
   backend: 'wasm',
   out: 'demo-output',
 };
@@ -36,15 +40,22 @@ const DEFAULTS = {
 export const HELP = `Usage: npm run demo -- [options]
 
 Trains a net with batch normalization on small Fashion-MNIST images with wrong labels among them,
-by SGD with a decaying rate and by Stochastic Weight Averaging, and compares the two on test images.
+by SGD with a decaying rate and by averaging weights, as Stochastic Weight Averaging (SWA) does or
+with an exponential moving average (EMA), and compares them on test images.
 
   --seeds N       how many runs, with the seeds 1 to N   (1 to 100, default ${DEFAULTS.seeds})
   --epochs N      epochs of a run; an even number        (2 to 1000, default ${DEFAULTS.epochs})
   --width N       units of each hidden layer             (1 to 1024, default ${DEFAULTS.width})
   --noise F       fraction of random training labels     (0 to 1, default ${DEFAULTS.noise})
+  --method NAME   swa, ema or cyclic, see below          (default ${DEFAULTS.method})
   --backend NAME  wasm or cpu                            (default ${DEFAULTS.backend})
   --out DIR       folder for pictures and results.json   (default ${DEFAULTS.out})
   --help          this text
+
+Methods, over the second half of the run:
+  swa             the rate stays constant; an equal average, once an epoch
+  ema             the rate stays constant; an exponential moving average, at every step
+  cyclic          the rate falls in cycles; an equal average, where a cycle ends
 `;
 
 /**
@@ -57,13 +68,15 @@ by SGD with a decaying rate and by Stochastic Weight Averaging, and compares the
 export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
   const values = readArguments(args);
   if (values.help) return 'help';
-  const { backend } = values;
+  const { backend, method } = values;
+  if (!isMethod(method)) fail('method', method, 'swa, ema or cyclic');
   if (backend !== 'wasm' && backend !== 'cpu') fail('backend', backend, 'wasm or cpu');
   return {
     seeds: integer('seeds', values.seeds, 1, 100),
     epochs: integer('epochs', values.epochs, 2, 1000, 2),
     width: integer('width', values.width, 1, 1024),
     noise: fraction('noise', values.noise),
+    method,
     backend,
     out: folder(values.out),
   };
@@ -86,6 +99,7 @@ function readArguments(args: readonly string[]) {
         epochs: text('epochs'),
         width: text('width'),
         noise: text('noise'),
+        method: text('method'),
         backend: text('backend'),
         out: text('out'),
         help: { type: 'boolean', default: false },
@@ -107,6 +121,10 @@ function joinNegative(args: readonly string[]): string[] {
     else joined.push(arg);
   }
   return joined;
+}
+
+function isMethod(name: string): name is Method {
+  return (METHODS as readonly string[]).includes(name);
 }
 
 function integer(name: string, text: string, least: number, most: number, step = 1): number {

@@ -5,13 +5,15 @@
 import type { Spec } from 'vega';
 import { COLOURS, CONFIG, FONT, heading, ROOM, TITLE_X, WIDTH } from './chart_style.js';
 import type { Landscape } from './landscape.js';
+import { NAMES, type Method } from './method.js';
 import type { Point } from './plane.js';
 
 /** Pixels between two points of the grid. */
 const CELL = 22;
 
 /** Filled contours of the test error, the path, and the three points that span the plane. */
-export function planeChart(landscape: Landscape, subtitle: string): Spec {
+export function planeChart(landscape: Landscape, method: Method, subtitle: string): Spec {
+  const { average, rate } = NAMES[method];
   const { grid, errors, path, seed } = landscape;
   const [width, height] = [(grid.columns - 1) * CELL, (grid.rows - 1) * CELL];
   const levels = contourLevels(errors);
@@ -20,11 +22,11 @@ export function planeChart(landscape: Landscape, subtitle: string): Spec {
     errors.slice((grid.rows - 1 - row) * grid.columns, (grid.rows - row) * grid.columns),
   ).flat();
   const span = (first: number, count: number) => [first, first + (count - 1) * grid.step];
-  const points = labelled(landscape);
+  const points = labelled(landscape, average);
   const bands = levels.map((level, i) => bandLabel(level, levels[i + 1]));
   const headingMarks = heading('Test error on the plane through the three marked points', [
     `seed ${seed}; ${subtitle}; BN re-estimated at every point`,
-    'line with dots: the weights at the constant rate after each epoch, projected onto the plane',
+    `line with dots: the weights at the ${rate} rate after each epoch, projected onto the plane`,
   ]).map(({ text, x, y, fontSize, fontWeight, color }) => ({
     type: 'text' as const,
     encode: {
@@ -112,7 +114,7 @@ export function planeChart(landscape: Landscape, subtitle: string): Spec {
       {
         scale: 'x',
         orient: 'bottom',
-        title: 'from SWA towards SGD with decay (distance in weight space)',
+        title: `from ${average} towards SGD with decay (distance in weight space)`,
       },
       {
         scale: 'y',
@@ -223,7 +225,7 @@ function bandLabel(level: number, next: number | undefined): string {
 }
 
 /** The three points with their marks and labels, each label on the side that the path leaves. */
-function labelled({ swa, decay, start }: Landscape) {
+function labelled({ average, decay, start }: Landscape, name: string) {
   const above = { dx: 0, dy: -20, align: 'center' };
   const left = { dx: -14, dy: 0, align: 'right' };
   const mark = (
@@ -242,6 +244,6 @@ function labelled({ swa, decay, start }: Landscape) {
   return [
     mark(start, 'start of averaging', COLOURS.constant, 'triangle-up', above),
     mark(decay, 'SGD with decay', COLOURS.decay, 'square', above),
-    mark(swa, 'SWA', COLOURS.swa, 'circle', left),
+    mark(average, name, COLOURS.swa, 'circle', left),
   ];
 }

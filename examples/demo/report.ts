@@ -1,4 +1,5 @@
 /** From runs to the summary, the table and the sentence. It knows nothing of files or pictures. */
+import { NAMES, type Method } from './method.js';
 import type { Score } from './model.js';
 import { interval95, mean, standardDeviation } from './statistics.js';
 import type { SeedRun } from './training.js';
@@ -29,29 +30,32 @@ export interface Row {
 
 export interface Summary {
   rows: Row[];
-  /** SWA after bnUpdate minus SGD with decay. */
-  difference: { error: Difference; nll: Difference };
+  /** The method's average after bnUpdate minus SGD with decay. */
+  difference: { label: string; error: Difference; nll: Difference };
 }
 
-/** The four ways of training, over seeds. */
-export function summarize(runs: readonly SeedRun[]): Summary {
+/** The five ways of training, over seeds. */
+export function summarize(runs: readonly SeedRun[], method: Method): Summary {
+  const { short, other, rate, oldStatistics, difference } = NAMES[method];
   const scores: [label: string, scores: Score[]][] = [
     ['SGD with decay', runs.map(({ curves }) => last(curves.decay))],
-    ['SGD at the constant rate', runs.map(({ curves }) => last(curves.constant))],
-    ["SWA, last iterate's BN statistics", runs.map((run) => run.averageOldStatistics)],
-    ['SWA after bnUpdate', runs.map(({ curves }) => last(curves.average))],
+    [`SGD at the ${rate} rate`, runs.map(({ curves }) => last(curves.iterates))],
+    [`${short}, ${oldStatistics}`, runs.map((run) => run.averageOldStatistics)],
+    [`${short} after bnUpdate`, runs.map(({ curves }) => last(curves.average))],
+    [`${other} after bnUpdate`, runs.map((run) => run.otherAverage)],
   ];
   const rows = scores.map(([label, list]) => ({
     label,
     error: spread(list.map(({ error }) => error)),
     nll: spread(list.map(({ nll }) => nll)),
   }));
-  const [decay, swa] = [rows[0]!, rows[3]!];
+  const [decay, average] = [rows[0]!, rows[3]!];
   return {
     rows,
     difference: {
-      error: paired(swa.error.values, decay.error.values),
-      nll: paired(swa.nll.values, decay.nll.values),
+      label: difference,
+      error: paired(average.error.values, decay.error.values),
+      nll: paired(average.nll.values, decay.nll.values),
     },
   };
 }
@@ -71,11 +75,7 @@ export function tableOf({ rows, difference }: Summary): string {
     rule,
     ...rows.map(({ label, error, nll }) => line(label, spreadText(error, 2), spreadText(nll, 3))),
     rule,
-    line(
-      'SWA after bnUpdate - SGD with decay',
-      differenceText(difference.error, 2),
-      differenceText(difference.nll, 3),
-    ),
+    line(difference.label, differenceText(difference.error, 2), differenceText(difference.nll, 3)),
     seeds > 1
       ? `  paired by seed, with its 95 % interval (Student's t over ${seeds} seeds)`
       : '  one seed has no sd and no interval; --seeds 3 or more gives them',
@@ -85,22 +85,26 @@ export function tableOf({ rows, difference }: Summary): string {
 /** What the numbers show, and what they do not, in one sentence. */
 export function sentenceOf(
   { difference }: Summary,
-  { epochs, noise }: { epochs: number; noise: number },
+  { epochs, noise, method }: { epochs: number; noise: number; method: Method },
 ): string {
+  const name = NAMES[method].average;
+  const its = method === 'cyclic' ? `the test error of ${name}` : `${name}'s test error`;
   const { mean: shift, interval } = difference.error;
   const size = `${Math.abs(shift).toFixed(2)} points ${shift < 0 ? 'lower' : 'higher'}`;
   const found =
     interval !== null && interval[0] <= 0 && interval[1] >= 0
-      ? "SWA's test error cannot be told from that of SGD with decay"
-      : `SWA's test error is ${size} than that of SGD with decay`;
-  // Measured: with a fifth of the labels random, 10 epochs of SGD with decay reach SWA's error.
+      ? `${its} cannot be told from that of SGD with decay`
+      : `${its} is ${size} than that of SGD with decay`;
+  // Measured: with a fifth of the labels random, 10 epochs of SGD with decay reach SWA's error, which is
+  // about that of EMA and below that at the cyclic rate.
   const early = noise > 0 && epochs > 10;
   return (
     `What this shows${interval === null ? ', by a single example' : ''}: at a fixed budget of ` +
     `${epochs} epochs, with neither the decay nor the stopping point tuned, ${found}; what it ` +
-    'does not show: that SWA beats SGD that is tuned' +
+    `does not show: that ${name} beats SGD that is tuned` +
     (early
-      ? ' - with wrong labels, SGD stopped early reaches about the same error (try --epochs 10).'
+      ? ' - with wrong labels, SGD stopped early reaches ' +
+        `${method === 'cyclic' ? 'an error as low' : 'about the same error'} (try --epochs 10).`
       : '.')
   );
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Landscape } from './landscape.js';
 import type { DemoOptions } from './options.js';
 import type { Summary } from './report.js';
-import { BATCH, MOMENTUM, RATE, type Schedule } from './schedule.js';
+import { BATCH, LOW_RATE, MOMENTUM, RATE, type Schedule } from './schedule.js';
 import type { SeedRun } from './training.js';
 
 /** What the file is made from. */
@@ -24,7 +24,7 @@ export interface Results {
 export function resultsOf(results: Results): string {
   const { command, options, backend, schedule, summary, sentence, runs, landscape, seconds } =
     results;
-  const { epochs, half, stepsPerEpoch, decayingRate } = schedule;
+  const { epochs, half, stepsPerEpoch, decayingRate, swaEpochs, emaDecay, method } = schedule;
   const afterEpochs = Array.from({ length: epochs + 1 }, (_, epoch) => epoch);
   return `${JSON.stringify(
     {
@@ -38,8 +38,15 @@ export function resultsOf(results: Results): string {
         batch: BATCH,
         momentum: MOMENTUM,
         stepsPerEpoch,
-        averagedAfterEpochs: afterEpochs.slice(half + 1),
-        constantRate: RATE,
+        // Of the run that is averaged; in cycles only in its second half.
+        averagedRate:
+          method === 'cyclic'
+            ? { constant: RATE, cyclic: { high: RATE, low: LOW_RATE, cycleEpochs: swaEpochs } }
+            : { constant: RATE },
+        swa: {
+          afterEpochs: afterEpochs.filter((epoch) => epoch > half && epoch % swaEpochs === 0),
+        },
+        ema: { decay: emaDecay, afterEveryStepFrom: half * stepsPerEpoch + 1 },
         decayingRateAfterEpoch: afterEpochs.map((epoch) => decayingRate(epoch * stepsPerEpoch)),
       },
       seeds: runs.map(({ weights: _, ...run }) => run),
