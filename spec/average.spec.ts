@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
+import fc from 'fast-check';
 import { startAverage, updateAverages } from '../lib/average.js';
 import { emaAvgFn, SWA, swaAvgFn, type AvgFn } from '../lib/index.js';
 import { assertClose, assertFails, half, own, random, variable } from './support.js';
@@ -33,16 +34,24 @@ describe('averaging functions', () => {
   });
 
   it('an EMA whose decay is 1 - 1/(n + 1) is SWA', () => {
-    const uniform = random(3);
-    const next = (): number => Math.fround(uniform());
-    let ema = [next(), next()];
-    let swa = ema;
-    for (let n = 1; n < 30; n++) {
-      const current = [next(), next()];
-      ema = apply(emaAvgFn(1 - 1 / (n + 1)), ema, current, n);
-      swa = apply(swaAvgFn(), swa, current, n);
-    }
-    assertClose(ema, swa, 1e-6);
+    const value = fc.float({ min: -100, max: 100, noNaN: true });
+    const check = ([first, ...others]: number[]): void => {
+      let [ema, swa] = [tf.scalar(first!), tf.scalar(first!)] as [tf.Tensor, tf.Tensor];
+      others.forEach((current, i) => {
+        const n = i + 1;
+        [ema, swa] = [
+          emaAvgFn(1 - 1 / (n + 1))(ema, tf.scalar(current), n),
+          swaAvgFn()(swa, tf.scalar(current), n),
+        ];
+      });
+      assertClose(ema.dataSync(), swa.dataSync(), 1e-4);
+    };
+    fc.assert(
+      fc.property(fc.array(value, { minLength: 2, maxLength: 30 }), (values) =>
+        tf.tidy(() => check(values)),
+      ),
+      { seed: 3 },
+    );
   });
 
   for (const decay of [-0.1, 1.0001, NaN, Infinity, '0.9', null]) {
