@@ -4,13 +4,15 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkAvgFn, startAverage, swaAvgFn, updateAverages, type AvgFn } from './average.js';
+import { checkFit } from './fit.js';
 import { nonTrainableWeightsOf, type LayerWeight } from './layers.js';
 import { checkKeys, invalid, isCount } from './options.js';
 import {
+  checkAlive,
+  checkTensorData,
   hostData,
   isVariable,
-  shapeText,
-  checkTensorData,
+  kindOf,
   toTensor,
   type TensorData,
 } from './tensor_data.js';
@@ -132,7 +134,7 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
     // Its own model's weights are known by reference; freezing a layer reorders `model.weights`.
     const own = model === undefined || model === this.model;
     const sources = own ? this.sources : matchWeights(this.weights, weightsOf(model));
-    checkAlive(sources);
+    for (const { variable } of sources) checkAlive(variable);
     const averaged: [tf.Variable[], tf.Variable[]] = [[], []];
     const copied: [tf.Variable, tf.Variable][] = [];
     this.weights.forEach(({ variable, dtype, buffer }, i) => {
@@ -208,14 +210,9 @@ function isList(model: unknown): model is readonly tf.Variable[] {
 
 function weightsOf(model: unknown): Weight[] {
   const weights = isList(model) ? listed(model) : layered(model as LayersModelLike);
-  checkAlive(weights);
+  for (const { variable } of weights) checkAlive(variable);
   if (weights.length === 0) throw new Error('The model has no weights yet: build it first');
   return weights;
-}
-
-function checkAlive(weights: readonly Weight[]): void {
-  const gone = weights.find(({ variable }) => variable.isDisposed);
-  if (gone) throw new Error(`Variable ${gone.name} is disposed`);
 }
 
 function listed(variables: readonly tf.Variable[]): Weight[] {
@@ -259,25 +256,17 @@ function matchWeights<T extends Described>(
   weights: readonly Described[],
   others: readonly T[],
 ): T[] {
-  const given = keys(others);
-  const byKey = new Map(others.map((other, i) => [given[i]!, other]));
-  const wanted = keys(weights);
-  const missing = wanted.filter((key) => !byKey.has(key));
-  if (weights.length !== others.length) {
-    const unexpected = [...byKey.keys()].filter((key) => !wanted.includes(key));
-    throw new Error(
-      `The weights do not fit: ${others.length} for ${weights.length}; ` +
-        `missing: ${missing.join(', ')}; unexpected: ${unexpected.join(', ')}`,
-    );
-  }
-  const matched = missing.length > 0 ? [...others] : wanted.map((key) => byKey.get(key)!);
-  const wrong = matched.flatMap(({ shape, dtype }, i) => {
-    const own = weights[i]!;
-    if (dtype === own.dtype && tf.util.arraysEqual(shape, own.shape)) return [];
-    return [`${own.name} (${dtype} ${shapeText(shape)}, not ${own.dtype} ${shapeText(own.shape)})`];
-  });
-  if (wrong.length > 0) throw new Error(`The weights do not fit; wrong: ${wrong.join(', ')}`);
-  return matched;
+  const [wanted, given] = [keys(weights), keys(others)];
+  const byName = wanted.every((key) => given.includes(key));
+  const byPosition = !byName && weights.length === others.length;
+  const kinds = (names: string[], described: readonly Described[]) =>
+    new Map(described.map((weight, i) => [names[i]!, kindOf(weight)]));
+  checkFit(
+    'The weights do not fit',
+    kinds(wanted, weights),
+    kinds(byPosition ? wanted : given, others),
+  );
+  return byPosition ? [...others] : wanted.map((key) => others[given.indexOf(key)]!);
 }
 
 /** Names made unique: nested models may repeat one. */

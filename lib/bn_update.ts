@@ -81,11 +81,11 @@ export async function updateBn<M, B = unknown>(
 
   const watches: Watch[] = [];
   const passes: Pass[] = [];
+  let examples = 0;
   let done = false;
   try {
     for (const { layer, frozen } of layers) watches.push(watch(layer, frozen, passes));
     let batch = 0;
-    let examples = 0;
     for await (const value of batchesOf(loader)) {
       const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
@@ -102,7 +102,7 @@ export async function updateBn<M, B = unknown>(
     if (examples === 0) throw new Error('updateBn: the loader gave no examples');
     done = true;
   } finally {
-    tf.dispose(passes.flatMap(({ statistics }) => statistics));
+    tf.dispose(passes.map(({ statistics }) => statistics));
     for (const { end } of watches) end(done);
   }
 }
@@ -115,8 +115,9 @@ interface Pass {
 
 /** Moves what the passes left into the pools. */
 async function drain(passes: Pass[]): Promise<void> {
-  const data = passes.map(({ statistics }) => Promise.all(statistics.map((s) => s.data())));
-  const values = await Promise.all(data);
+  const values = await Promise.all(
+    passes.map(({ statistics }) => Promise.all(statistics.map((s) => s.data()))),
+  );
   passes.splice(0).forEach(({ statistics, add }, i) => {
     add(values[i]!);
     tf.dispose(statistics);
@@ -139,25 +140,22 @@ interface Watch {
  */
 function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const moving = [layer.movingMean, layer.movingVariance].map((s) => ('read' in s ? s.read() : s));
-  const assign = (tensors: tf.Tensor[]) => moving.forEach((s, i) => s.assign(tensors[i]!));
+  const assign = (make: (s: tf.Variable, i: number) => tf.Tensor) =>
+    tf.tidy(() => moving.forEach((s, i) => s.assign(make(s, i))));
   const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
   const saved = copies();
-  const { shape, size } = saved[0]!;
-  const zeros = tf.keep(tf.zeros(shape));
   const { momentum, call } = layer;
   const hasOwnCall = Object.hasOwn(layer, 'call');
-  const own = !isLayersBn(layer);
-  let emptied: object | undefined;
 
   // The pool, in float64: values a channel, their mean, and their squared deviations from it.
   let count = 0;
-  const mean = new Float64Array(size);
-  const squares = new Float64Array(size);
+  const mean = new Float64Array(saved[0]!.size);
+  const squares = mean.slice();
   const pass = (added: number): void => {
     // Chan et al. 1979, eq. 2.1.
     const add: Pass['add'] = ([means, variances]) => {
       const total = count + added;
-      for (let i = 0; i < size && added > 0; i++) {
+      for (let i = 0; i < mean.length && added > 0; i++) {
         const delta = means![i]! - mean[i]!;
         mean[i]! += (delta * added) / total;
         squares[i]! += variances![i]! * added + (delta * delta * count * added) / total;
@@ -168,38 +166,37 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   };
   // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
   // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
-  const empty = () => assign([zeros, zeros]);
   layer.momentum = 0;
-  if (!own && !frozen) {
+  const empty = () => assign(tf.zerosLike);
+  const own = !frozen && !isLayersBn(layer);
+  let emptied: object | undefined;
+  if (!frozen && !own) {
     layer.call = function (inputs, kwargs) {
       if (!kwargs?.training) return call!.call(this, inputs, kwargs);
       empty();
       const output = call!.call(this, inputs, kwargs);
-      pass((Array.isArray(inputs) ? inputs[0]! : inputs).size / size);
+      pass([inputs].flat()[0]!.size / mean.length);
       return output;
     };
   }
 
   return {
     before() {
-      if (own && !frozen) empty();
+      if (own) empty();
       emptied = moving[0]!.dataId;
     },
     after(examples) {
-      if (own && !frozen && moving[0]!.dataId !== emptied) pass(examples);
+      if (own && moving[0]!.dataId !== emptied) pass(examples);
     },
     end(done) {
       layer.momentum = momentum;
       if (hasOwnCall) layer.call = call!;
       else delete layer.call;
-      tf.tidy(() => {
-        const pooled = () =>
-          [mean, squares.map((sum) => sum / count)].map((s) =>
-            tf.tensor(Float32Array.from(s), shape),
-          );
-        assign(done && count > 0 ? pooled() : saved);
-      });
-      tf.dispose([saved, zeros]);
+      const pooled = [mean, squares.map((sum) => sum / count)];
+      assign(({ shape }, i) =>
+        done && count > 0 ? tf.tensor(Float32Array.from(pooled[i]!), shape) : saved[i]!,
+      );
+      tf.dispose(saved);
     },
   };
 }
@@ -246,9 +243,9 @@ function findBnLayers(model: unknown): { layer: BnLayer; frozen: boolean }[] {
         frozen: layer?.trainable === false,
       }))
     : layersOf(model as object).filter(({ layer }) => isLayersBn(layer));
-  for (const { layer } of found as { layer: Partial<BnLayer> }[]) {
-    if (layer?.movingMean && layer.movingVariance) continue;
-    throw new Error(`updateBn: the layer ${layer?.name} has no statistics; build the model first`);
-  }
-  return found as { layer: BnLayer; frozen: boolean }[];
+  return found.map(({ layer, frozen }) => {
+    const { movingMean, movingVariance, name } = Object(layer) as Partial<BnLayer>;
+    if (movingMean && movingVariance) return { layer: layer as BnLayer, frozen };
+    throw new Error(`updateBn: the layer ${name} has no statistics; build the model first`);
+  });
 }

@@ -19,9 +19,10 @@ import {
   checkBase,
   groupByName,
   matchGroups,
+  NEEDS_GROUPS,
   type SWAStateDict,
 } from './state_dict.js';
-import { shapeText, type NamedTensor } from './tensor_data.js';
+import { checkAlive, shapeText, type NamedTensor } from './tensor_data.js';
 
 export class GroupSet {
   /** The groups, in order. */
@@ -30,8 +31,8 @@ export class GroupSet {
   pending: SWAStateDict | null = null;
 
   private readonly template: OptimizerTemplate;
-  /** Which group, at which place, holds the variable of a name. */
-  private readonly places = new Map<string, { group: Group; index: number }>();
+  /** The names of the variables in the groups. */
+  private readonly names = new Set<string>();
   /** The caller named the groups, so that other variables are a mistake. */
   private named = false;
 
@@ -73,8 +74,7 @@ export class GroupSet {
    * @throws Error if groups were named and one of `varList` is in none.
    */
   differentiated(varList: tf.Variable[] | undefined): tf.Variable[] | undefined {
-    const gone = varList?.find(({ isDisposed }) => isDisposed);
-    if (gone) throw new Error(`Variable ${gone.name} is disposed`);
+    varList?.forEach(checkAlive);
     if (!this.named) return varList;
     if (varList === undefined) return this.params;
     this.include(varList);
@@ -88,7 +88,7 @@ export class GroupSet {
    * @throws Error if groups were named, or the variables do not fit the state.
    */
   include(variables: readonly tf.Variable[]): void {
-    const strays = variables.filter(({ name }) => !this.places.has(name));
+    const strays = variables.filter(({ name }) => !this.names.has(name));
     const [stray] = strays;
     if (stray && this.named) {
       throw new Error(
@@ -107,20 +107,6 @@ export class GroupSet {
     );
     if (this.pending) this.resume(this.pending, groups);
     this.enter(groups);
-  }
-
-  /** Runs `f` while the groups' lists hold these gradients, of variables that are in groups. */
-  withGradients(gradients: readonly NamedTensor[], f: () => void): void {
-    const set = (name: string, tensor: tf.Tensor | undefined): void => {
-      const { group, index } = this.places.get(name)!;
-      group.lines[index]!.tensor = tensor;
-    };
-    for (const { name, tensor } of gradients) set(name, tensor);
-    try {
-      f();
-    } finally {
-      for (const { name } of gradients) set(name, undefined);
-    }
   }
 
   /** @throws Error that names the first parameter that was disposed. */
@@ -147,7 +133,7 @@ export class GroupSet {
     if (first) checkBase(this.optimizer, state);
     if (first && keepsOwnState(this.optimizer)) {
       if (others.length > 0) {
-        throw new Error('Loading several parameter groups needs a wrapper built with paramGroups');
+        throw new Error(NEEDS_GROUPS);
       }
       await setOwnState(this.optimizer, first);
     }
@@ -186,7 +172,7 @@ export class GroupSet {
   private enter(groups: readonly Group[]): void {
     for (const group of groups) {
       this.list.push(group);
-      group.params.forEach(({ name }, index) => this.places.set(name, { group, index }));
+      for (const { name } of group.params) this.names.add(name);
     }
   }
 }
@@ -198,20 +184,22 @@ export class GroupSet {
  * @throws Error for a name without a variable, a second gradient, or one of another shape.
  */
 export function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[] {
-  const { registeredVariables } = tf.engine();
-  const seen = new Set<string>();
-  return gradients.map(({ name, tensor }) => {
-    const variable = registeredVariables[name];
+  const variables = gradients.map(({ name, tensor }) => {
+    const variable = tf.engine().registeredVariables[name];
     if (variable === undefined) throw new Error(`There is no variable ${name}`);
-    if (seen.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
-    seen.add(name);
     // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
-    if (tensor != null && !tf.util.arraysEqual(tensor.shape, variable.shape)) {
+    const { shape } = tensor ?? variable;
+    if (!tf.util.arraysEqual(shape, variable.shape)) {
       throw new Error(
-        `The gradient for variable ${name} has shape ${shapeText(tensor.shape)}, ` +
+        `The gradient for variable ${name} has shape ${shapeText(shape)}, ` +
           `not ${shapeText(variable.shape)}`,
       );
     }
     return variable;
   });
+  if (new Set(variables).size < variables.length) {
+    const twice = variables.find((variable, i) => variables.indexOf(variable) < i)!;
+    throw new Error(`There is more than one gradient for variable ${twice.name}`);
+  }
+  return variables;
 }

@@ -10,6 +10,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   hostData,
+  kindOf,
   toTensor,
   toVariable,
   type NamedTensor,
@@ -87,21 +88,22 @@ export function getOptimizerState(optimizer: tf.Optimizer): StateEntry[] | Promi
 }
 
 /**
- * The names and shapes of the state that an optimizer has after a step over parameters of these
- * shapes; without entries for one that is not tfjs's, whose `setWeights` knows.
+ * The names and kinds of the state that an optimizer has after a step over parameters of these
+ * shapes; none for one that is not tfjs's, whose `setWeights` knows.
  */
-export function stateShapes(
+export function stateKinds(
   optimizer: tf.Optimizer,
   shapes: readonly number[][],
-): Map<string, number[]> {
+): [name: string, kind: string][] {
   const fields = fieldsOf(optimizer);
-  if (fields === null) return new Map();
-  return new Map([
-    ...['iterations', ...fields.scalars].map((name) => [name, []] as [string, number[]]),
+  if (fields === null) return [];
+  return [
+    ['iterations', 'int32 []'],
+    ...fields.scalars.map((name): [string, string] => [name, 'float32 []']),
     ...fields.slots.flatMap(([name]) =>
-      shapes.map((shape, i) => [`${name}/${i}`, shape] as [string, number[]]),
+      shapes.map((shape, i): [string, string] => [`${name}/${i}`, kindOf({ shape })]),
     ),
-  ]);
+  ];
 }
 
 /** Whether {@link setOptimizerState} hands the state to the optimizer's own `setWeights`. */
@@ -129,31 +131,14 @@ export function setOptimizerState(
   entries: readonly TensorData[],
   order: readonly number[],
 ): void {
-  const { scalars, slots, values } = fieldsOf(optimizer)!;
+  const { scalars, values } = fieldsOf(optimizer)!;
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   values['iterations_'] = byName.get('iterations')!.values[0] as never;
   for (const name of scalars) tf.tidy(() => values[name]!.assign(toTensor(byName.get(name)!)));
-  for (const [name, suffix] of slots) {
-    tf.dispose(values[name]!.map(({ variable }) => variable));
-    values[name] = sparse(params, suffix, (originalName, i) => {
-      const entry = byName.get(`${name}/${order[i]}`);
-      return entry && { originalName, variable: toVariable(entry) };
-    }) as never;
-  }
-}
-
-/** A slot list with holes, which tfjs fills at the next step, where there is no slot. */
-function sparse(
-  params: readonly tf.Variable[],
-  suffix: string,
-  slotOf: (originalName: string, i: number) => Slot | undefined,
-): Slot[] {
-  const slots: Slot[] = [];
-  params.forEach(({ name }, i) => {
-    const slot = slotOf(`${name}/${suffix}`, i);
-    if (slot) slots[i] = slot;
+  fillSlots(optimizer, params, (_, field, i) => {
+    const entry = byName.get(`${field}/${order[i]}`);
+    return entry && toVariable(entry);
   });
-  return slots;
 }
 
 /**
@@ -163,15 +148,42 @@ function sparse(
  */
 export function alignSlots(optimizer: tf.Optimizer, params: readonly tf.Variable[]): void {
   const { slots = [], values } = fieldsOf(optimizer) ?? {};
+  const known = slots.some(([field, suffix]) =>
+    values![field]!.some((slot) =>
+      params.some(({ name }) => slot.originalName === `${name}/${suffix}`),
+    ),
+  );
+  if (known) fillSlots(optimizer, params, (before) => before);
+}
+
+/**
+ * Makes the slot lists anew, with holes, which tfjs fills at the next step, where there is no slot;
+ * frees the variables that are in none any more.
+ *
+ * @param variableOf Chooses a slot's variable; it is handed the one that was known by this name.
+ */
+function fillSlots(
+  optimizer: tf.Optimizer,
+  params: readonly tf.Variable[],
+  variableOf: (
+    before: tf.Variable | undefined,
+    field: string,
+    i: number,
+  ) => tf.Variable | undefined,
+): void {
+  const { slots = [], values } = fieldsOf(optimizer) ?? {};
   for (const [field, suffix] of slots) {
-    const before = values![field]!.flat(); // without holes
-    const aligned = sparse(params, suffix, (name) =>
-      before.find(({ originalName }) => originalName === name),
-    );
-    if (aligned.length === 0) continue;
-    const strays = before.filter((slot) => !aligned.includes(slot));
-    tf.dispose(strays.map(({ variable }) => variable));
-    values![field] = aligned as never;
+    const before = new Map(values![field]!.map((slot) => [slot.originalName, slot.variable]));
+    const after: Slot[] = [];
+    params.forEach(({ name }, i) => {
+      const originalName = `${name}/${suffix}`;
+      const variable = variableOf(before.get(originalName), field, i);
+      if (!variable) return;
+      after[i] = { originalName, variable };
+      if (before.get(originalName) === variable) before.delete(originalName);
+    });
+    values![field] = after as never;
+    tf.dispose([...before.values()]);
   }
 }
 

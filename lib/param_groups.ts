@@ -8,7 +8,7 @@ import { getLearningRate, checkLearningRate, setLearningRate } from './learning_
 import { checkNumber, invalid, shown } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
-import { isVariable, type NamedTensor } from './tensor_data.js';
+import { checkAlive, isVariable, type NamedTensor } from './tensor_data.js';
 
 /** A set of variables with a learning rate, hyper-parameters, slots and counters of its own. */
 export interface ParamGroup {
@@ -38,12 +38,6 @@ export interface ParamGroupOptions {
   [hyperparameter: string]: unknown;
 }
 
-/** One line of the list that a base optimizer is handed: no `tensor` means no gradient. */
-interface GradientLine {
-  readonly name: string;
-  tensor: tf.Tensor | undefined;
-}
-
 /** A {@link ParamGroup} with what the wrapper keeps for it. */
 export class Group implements ParamGroup {
   n_avg = 0;
@@ -52,19 +46,11 @@ export class Group implements ParamGroup {
   swapped = false;
   /** The running average of each parameter, in their order; empty before the first update. */
   buffers: tf.Variable[] = [];
-  /**
-   * The list for the base optimizer: every parameter at every step, in one order, because tfjs
-   * keeps its slots by position in that list (tfjs-core 4.22, momentum_optimizer.ts,
-   * `this.accumulations[i]`).
-   */
-  readonly lines: GradientLine[];
 
   constructor(
     readonly params: readonly tf.Variable[],
     readonly optimizer: tf.Optimizer,
-  ) {
-    this.lines = params.map(({ name }) => ({ name, tensor: undefined }));
-  }
+  ) {}
 
   get lr(): number {
     return getLearningRate(this.optimizer);
@@ -74,9 +60,15 @@ export class Group implements ParamGroup {
     setLearningRate(this.optimizer, learningRate);
   }
 
-  /** Steps the base optimizer with the gradients in `lines`. */
-  step(): void {
-    this.optimizer.applyGradients(this.lines as NamedTensor[]);
+  /**
+   * Steps the base optimizer. It is handed every parameter at every step, in one order, because tfjs
+   * keeps its slots by position in that list (tfjs-core 4.22, momentum_optimizer.ts,
+   * `this.accumulations[i]`); one without a gradient keeps its place.
+   */
+  step(gradients: ReadonlyMap<string, tf.Tensor>): void {
+    this.optimizer.applyGradients(
+      this.params.map(({ name }) => ({ name, tensor: gradients.get(name) })) as NamedTensor[],
+    );
   }
 
   /** Takes the parameters into their averages; the first update copies them. */
@@ -94,8 +86,7 @@ export class Group implements ParamGroup {
 
   /** @throws Error that names the first parameter that was disposed. */
   checkAlive(): void {
-    const gone = this.params.find((param) => param.isDisposed);
-    if (gone) throw new Error(`Variable ${gone.name} is disposed`);
+    this.params.forEach(checkAlive);
   }
 
   /** Frees the averages and the base optimizer; the parameters stay the caller's. */
@@ -207,7 +198,7 @@ function checkParams(
       return invalid(`${name} of parameter group ${index}`, variable, 'a tf.Variable');
     }
     const { name, dtype } = variable;
-    if (variable.isDisposed) throw new Error(`Variable ${name} is disposed`);
+    checkAlive(variable);
     if (dtype !== 'float32') {
       throw new Error(`Variable ${name} has dtype ${dtype} (expected float32)`);
     }

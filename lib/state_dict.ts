@@ -3,18 +3,19 @@
  * shape, and back. It knows nothing of files or modes.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { checkFit } from './fit.js';
 import { hasLearningRate, shownLearningRate } from './learning_rate.js';
 import {
   downloadEntry,
   getOptimizerState,
   keepsOwnState,
   setOptimizerState,
-  stateShapes,
+  stateKinds,
   type StateEntry,
 } from './optimizer_state.js';
-import { invalid, isCount, shown } from './options.js';
+import { invalid, isCount } from './options.js';
 import type { Group, ParamGroupOptions } from './param_groups.js';
-import { checkTensorData, shapeText, toVariable, type TensorData } from './tensor_data.js';
+import { checkTensorData, kindOf, toVariable, type TensorData } from './tensor_data.js';
 
 /** One parameter group in a {@link SWAStateDict}. */
 export interface ParamGroupState {
@@ -176,16 +177,17 @@ interface Named {
  * @throws Error that lists what is missing, unexpected and different.
  */
 export function checkBase(optimizer: tf.Optimizer, state: SWAStateDict): void {
-  const [group] = state.param_groups;
-  const { params, param_names } = group!;
-  const slots = state.opt_state[0]!;
-  const named = param_names.map((name, i) => {
-    const slot = slots.find((entry) => entry.name.endsWith(`/${i}`));
-    const { shape = [] } = slot ?? state.swa_state[params[i]!]?.swa_buffer ?? {};
-    return { name, shape };
+  const group = state.param_groups[0]!;
+  const params = group.param_names.map((name, i) => {
+    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
+    return { name, shape: (slot ?? state.swa_state[group.params[i]!]?.swa_buffer)?.shape ?? [] };
   });
-  matchGroups([{ params: named, optimizer }], { ...state, param_groups: [group!] });
+  matchGroups([{ params, optimizer }], { ...state, param_groups: [group] });
 }
+
+/** What to do where the parameters of several groups cannot be told apart. */
+export const NEEDS_GROUPS =
+  'Loading several parameter groups needs a wrapper built with the same paramGroups';
 
 /** Where each parameter of each group stands in the saved group. */
 type Orders = number[][];
@@ -193,90 +195,65 @@ type Orders = number[][];
 /**
  * Compares a state with the groups that are to take it, without changing anything.
  *
- * @throws Error that lists what is missing, unexpected, of the wrong shape and different.
+ * @throws Error that lists what is missing, unexpected and of the wrong shape or value.
  */
 export function matchGroups(
   groups: readonly { params: readonly Named[]; optimizer: tf.Optimizer }[],
   state: SWAStateDict,
 ): Orders {
-  const missing: string[] = [];
-  const unexpected: string[] = [];
-  const misshapen: string[] = [];
-  const different: string[] = [];
-  const check = (label: string, data: TensorData, wanted: number[], wantedDtype = 'float32') => {
-    const [is, not] = [
-      `${data.dtype} ${shapeText(data.shape)}`,
-      `${wantedDtype} ${shapeText(wanted)}`,
-    ];
-    if (is !== not) misshapen.push(`${label} (${is}, not ${not})`);
+  const wanted = new Map<string, string>();
+  const found = new Map<string, string>();
+  const compare = (part: string, is: unknown, not: unknown) => {
+    found.set(part, String(is));
+    wanted.set(part, String(not));
   };
-
+  const { param_groups, opt_state, swa_state } = state;
   const orders = groups.map(({ params, optimizer }, g) => {
-    const saved = state.param_groups[g];
-    const names = params.map(({ name }) => name);
-    const savedNames = saved?.param_names ?? [];
-    if (saved === undefined || names.length !== savedNames.length) {
-      missing.push(...names.filter((name) => !savedNames.includes(name)));
-      unexpected.push(...savedNames.filter((name) => !names.includes(name)));
+    const saved = param_groups[g];
+    const names = saved?.param_names ?? [];
+    if (params.length !== names.length) {
+      for (const { name } of params) wanted.set(name, '');
+      for (const name of names) found.set(name, '');
       return [];
     }
-    const byName = names.map((name) => savedNames.indexOf(name));
-    const order = byName.includes(-1) ? names.map((_, i) => i) : byName;
-    if (byName.includes(-1)) {
+    const { step_counter, lr, params: indices } = saved!;
+    let order = params.map(({ name }) => names.indexOf(name));
+    if (order.includes(-1)) order = [...names.keys()];
+    for (const { name } of params) {
       // Positions would mix up what the names tell apart.
-      const others = state.param_groups.filter((other) => other !== saved);
-      const known = new Set(others.flatMap((other) => other.param_names));
-      different.push(
-        ...names.filter((name) => known.has(name)).map((name) => `the group of ${name}`),
-      );
+      const at = param_groups.findIndex(({ param_names }) => param_names.includes(name));
+      if (at >= 0) compare(`group of ${name}`, at, g);
     }
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
-      if (!(key in saved) || sameValue(saved[key], value)) continue;
-      different.push(`${key} of group ${g} (${shown(saved[key])}, not ${shown(value)})`);
+      if (!(key in saved!)) continue;
+      compare(`${key} of group ${g}`, JSON.stringify(saved![key]), JSON.stringify(value));
     }
-    if (!Number.isNaN(saved.lr) && !hasLearningRate(optimizer)) unexpected.push(`lr of group ${g}`);
+    if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');
 
-    const entries = state.opt_state[g]!;
-    const shapes = stateShapes(
-      optimizer,
-      params.map((_, i) => params[order.indexOf(i)]!.shape),
-    );
-    for (const entry of keepsOwnState(optimizer) ? [] : entries) {
-      const { name } = entry;
-      const shape = shapes.get(name);
-      const label = `opt_state[${g}] ${name}`;
-      if (shape) check(label, entry, shape, name === 'iterations' ? 'int32' : 'float32');
-      else unexpected.push(label);
-      shapes.delete(name);
+    const path = (name: string) => `opt_state[${g}] ${name}`;
+    if (!keepsOwnState(optimizer)) {
+      for (const entry of opt_state[g]!) found.set(path(entry.name), kindOf(entry));
     }
-    for (const name of shapes.keys()) {
+    const inOrder = order.map((_, i) => params[order.indexOf(i)]!.shape);
+    for (const [name, kind] of stateKinds(optimizer, inOrder)) {
       // Before the first step there need not be slots.
-      if (saved.step_counter > 0 || !name.includes('/')) missing.push(`opt_state[${g}] ${name}`);
+      if (step_counter > 0 || !name.includes('/') || found.has(path(name))) {
+        wanted.set(path(name), kind);
+      }
     }
-    params.forEach(({ name, shape }, i) => {
-      const index = saved.params[order[i]!]!;
-      const buffer = state.swa_state[index]?.swa_buffer;
-      if (buffer) check(`swa_state[${index}] of ${name}`, buffer, shape);
+    params.forEach((param, i) => {
+      const index = indices[order[i]!]!;
+      const buffer = swa_state[index]?.swa_buffer;
+      if (buffer) compare(`swa_state[${index}] of ${param.name}`, kindOf(buffer), kindOf(param));
     });
     return order;
   });
-  for (const { param_names } of state.param_groups.slice(groups.length)) {
-    unexpected.push(...param_names);
+  for (const { param_names } of param_groups.slice(groups.length)) {
+    for (const name of param_names) found.set(name, '');
   }
-
-  const problems = { missing, unexpected, 'of the wrong shape': misshapen, different };
-  const found = Object.entries(problems).filter(([, list]) => list.length > 0);
-  if (found.length > 0) {
-    const lists = found.map(([kind, list]) => `${kind}: ${list.join(', ')}`);
-    throw new Error(`The state does not fit this SWA; ${lists.join('; ')}`);
-  }
+  checkFit('The state does not fit this SWA', wanted, found);
   return orders;
-}
-
-/** Whether two hyper-parameters are the same, lists and records of them included. */
-function sameValue(a: unknown, b: unknown): boolean {
-  return Object.is(a, b) || JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** Puts a state that was found to fit into the groups, but for what their own optimizers keep. */
@@ -310,10 +287,7 @@ export function groupByName(
   return state.param_groups.map((group) => {
     const named = group.param_names.flatMap((name) => byName.get(name) ?? []);
     if (!single && named.length !== group.param_names.length) {
-      throw new Error(
-        'The loaded state has several parameter groups whose names are not those of the ' +
-          'variables: build the wrapper with the same paramGroups',
-      );
+      throw new Error(NEEDS_GROUPS);
     }
     const own = Object.entries(group).filter(
       ([key]) => key in hyperparameters && key !== 'learningRate',

@@ -243,10 +243,9 @@ export class SWA extends tf.Optimizer {
       : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
     this.include(checkGradients(list));
     this.groups.checkAlive();
-    this.groups.withGradients(list, () => {
-      this.setSwaLr();
-      for (const group of this.groups.list) group.step();
-    });
+    const byName = new Map(list.map(({ name, tensor }) => [name, tensor]));
+    this.setSwaLr();
+    for (const group of this.groups.list) group.step(byName);
     this.countStep();
   }
 

@@ -38,6 +38,11 @@ export function isTensor(value: unknown): value is tf.Tensor {
   return value instanceof tf.Tensor;
 }
 
+/** @throws Error that names the variable if it is disposed. */
+export function checkAlive({ isDisposed, name }: tf.Variable): void {
+  if (isDisposed) throw new Error(`Variable ${name} is disposed`);
+}
+
 /** Copies a tensor to the host; the values are those at the moment of the call. */
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];
@@ -57,9 +62,9 @@ export function toVariable(data: TensorData): tf.Variable {
   return tf.tidy(() => tf.variable(toTensor(data), false));
 }
 
-/** `[2,3]`, for messages. */
-export function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(',')}]`;
+/** `float32 [2,3]`, for messages and to compare by. */
+export function kindOf({ dtype, shape }: { dtype?: string; shape: readonly number[] }): string {
+  return `${dtype ?? 'float32'} [${shape.join(',')}]`;
 }
 
 /** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
@@ -76,4 +81,9 @@ export function checkTensorData(label: string, value: unknown): asserts value is
   if (tag !== `[object ${array.name}]` || values?.length !== size) {
     invalid(`${label}.values`, values, `a ${array.name} of ${size}`);
   }
+}
+
+/** `[2,3]`, for messages. */
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(',')}]`;
 }
