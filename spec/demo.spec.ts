@@ -5,6 +5,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import {
+  loadCheckpoint,
+  newState,
+  saveCheckpoint,
+  type DemoState,
+  type Setting,
+} from '../examples/demo/checkpoint.js';
 import { errorChart, rateChart, spreadLabels } from '../examples/demo/charts.js';
 import { loadImages, noisyLabels, type Images } from '../examples/demo/data.js';
 import { METHODS, type Method } from '../examples/demo/method.js';
@@ -21,8 +28,16 @@ import { contourLevels, planeChart } from '../examples/demo/plane_chart.js';
 import { sentenceOf, summarize, tableOf, wrapped } from '../examples/demo/report.js';
 import { makeSchedule } from '../examples/demo/schedule.js';
 import { interval95, mean, standardDeviation, tQuantile } from '../examples/demo/statistics.js';
-import { runSeed, type EpochReport, type SeedRun } from '../examples/demo/training.js';
-import { assertClose, random } from './support.js';
+import {
+  planOf,
+  runSeed,
+  type EpochReport,
+  type SeedRun,
+  type SeedState,
+} from '../examples/demo/training.js';
+import { saveStateDict } from '../lib/index.js';
+import { fileSystem } from '../lib/node.js';
+import { assertClose, assertFails, random } from './support.js';
 
 describe('demo: statistics', () => {
   it('takes mean, standard deviation and interval of 1, 2, 6', () => {
@@ -270,29 +285,31 @@ describe('demo: labels, rates and charts', () => {
   });
 });
 
-describe('demo: training', () => {
-  const images = (count: number, seed: number): Images => {
-    const next = random(seed);
-    const labels = Uint8Array.from({ length: count }, (_, i) => i % 10);
-    // A bright row tells the class.
-    const pixels = Float32Array.from({ length: count * 196 }, (_, i) => {
-      const row = Math.floor((i % 196) / 14);
-      return 0.5 * next() + (row === labels[Math.floor(i / 196)] ? 0.5 : 0);
-    });
-    return { count, labels, pixels };
-  };
-  const task = {
-    seed: 1,
-    width: 6,
-    noise: 0.1,
-    train: images(150, 1),
-    test: images(80, 2),
-    onEpoch: () => {},
-  };
+/** Images that a little net can learn. */
+const images = (count: number, seed: number): Images => {
+  const next = random(seed);
+  const labels = Uint8Array.from({ length: count }, (_, i) => i % 10);
+  // A bright row tells the class.
+  const pixels = Float32Array.from({ length: count * 196 }, (_, i) => {
+    const row = Math.floor((i % 196) / 14);
+    return 0.5 * next() + (row === labels[Math.floor(i / 196)] ? 0.5 : 0);
+  });
+  return { count, labels, pixels };
+};
+/** A seed of tiny nets. */
+const TASK = {
+  seed: 1,
+  width: 6,
+  noise: 0.1,
+  train: images(150, 1),
+  test: images(80, 2),
+  onEpoch: () => {},
+};
 
+describe('demo: training', () => {
   it('branches exactly: without decay both runs are the same', async () => {
     const schedule = { ...makeSchedule(4, 150), decayingRate: () => 0.1 };
-    const run = await runSeed({ ...task, schedule });
+    const run = await runSeed({ ...TASK, schedule });
     assert.deepEqual(run.curves.decay, run.curves.iterates.slice(2));
     assert.deepEqual(run.weights.decay, run.weights.path[1]);
     assert.notDeepEqual(run.weights.start, run.weights.path[0]);
@@ -301,7 +318,7 @@ describe('demo: training', () => {
   it('averages the weights at the ends of the epochs of the second half', async () => {
     const reports: EpochReport[] = [];
     const schedule = makeSchedule(6, 150);
-    const run = await runSeed({ ...task, schedule, onEpoch: (report) => reports.push(report) });
+    const run = await runSeed({ ...TASK, schedule, onEpoch: (report) => reports.push(report) });
     assert.equal(run.averaged, 3);
     const { path, average } = run.weights;
     const means = Array.from(average, (_, i) => mean(path.map((weights) => weights[i]!)));
@@ -327,7 +344,7 @@ describe('demo: training', () => {
   it('averages exponentially as by hand, at every step of the second half', async () => {
     // With 40 images an epoch is one step, so the path holds every value that is averaged.
     const schedule = makeSchedule(8, 40, 'ema');
-    const run = await runSeed({ ...task, train: images(40, 1), schedule });
+    const run = await runSeed({ ...TASK, train: images(40, 1), schedule });
     assert.deepEqual([run.averaged, run.otherAveraged], [4, 4]);
     // 4 steps: decay 1 - 2 / 5 = 0.6; the first value is taken as it is.
     const { path, average } = run.weights;
@@ -341,8 +358,8 @@ describe('demo: training', () => {
   });
 
   it('measures with SWA the EMA that --method ema gives, and the other way round', async () => {
-    const swa = await runSeed({ ...task, schedule: makeSchedule(6, 150, 'swa') });
-    const ema = await runSeed({ ...task, schedule: makeSchedule(6, 150, 'ema') });
+    const swa = await runSeed({ ...TASK, schedule: makeSchedule(6, 150, 'swa') });
+    const ema = await runSeed({ ...TASK, schedule: makeSchedule(6, 150, 'ema') });
     const final = ({ curves }: SeedRun) => {
       const { error, nll } = curves.average[2]!;
       return { error, nll };
@@ -359,7 +376,7 @@ describe('demo: training', () => {
 
   it('averages at a cyclic rate where the cycles end', async () => {
     const schedule = makeSchedule(8, 150, 'cyclic');
-    const run = await runSeed({ ...task, schedule });
+    const run = await runSeed({ ...TASK, schedule });
     // 4 epochs of 3 steps in two cycles.
     assert.deepEqual([run.averaged, run.otherAveraged], [2, 12]);
     assert.deepEqual(
@@ -372,9 +389,9 @@ describe('demo: training', () => {
     // The rate reaches the run: a run that follows the same rates with SGD with decay is the same,
     // and the shared half is that of the other methods.
     const decayingRate = schedule.averagedRate;
-    const same = await runSeed({ ...task, schedule: { ...schedule, decayingRate } });
+    const same = await runSeed({ ...TASK, schedule: { ...schedule, decayingRate } });
     assert.deepEqual(same.curves.decay, same.curves.iterates.slice(4));
-    const constant = await runSeed({ ...task, schedule: makeSchedule(8, 150) });
+    const constant = await runSeed({ ...TASK, schedule: makeSchedule(8, 150) });
     assert.deepEqual(run.curves.iterates.slice(0, 4), constant.curves.iterates.slice(0, 4));
     assert.notDeepEqual(run.curves.iterates[4], constant.curves.iterates[4]);
     assert.deepEqual(run.curves.decay, constant.curves.decay);
@@ -384,7 +401,7 @@ describe('demo: training', () => {
     const counts: number[] = [];
     const onEpoch = () => void counts.push(tf.memory().numTensors);
     const schedule = makeSchedule(8, 150);
-    const run = await runSeed({ ...task, schedule, onEpoch });
+    const run = await runSeed({ ...TASK, schedule, onEpoch });
     // Within a phase nothing grows once it has begun: slots come at the first step, averages after
     // the first epoch of the second phase.
     for (const [from, to] of [
@@ -394,8 +411,142 @@ describe('demo: training', () => {
     ] as const) {
       assert.equal(new Set(counts.slice(from, to)).size, 1, String(counts));
     }
-    assert.deepEqual((await runSeed({ ...task, schedule })).curves, run.curves);
+    assert.deepEqual((await runSeed({ ...TASK, schedule })).curves, run.curves);
   });
+});
+
+describe('demo: checkpoint', () => {
+  let [folder, file] = ['', ''];
+  beforeEach(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-demo-'));
+    file = path.join(folder, 'new', 'run.swa');
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const setting: Setting = {
+    ...{ seeds: 2, epochs: 6, width: 6, noise: 0.1, method: 'swa' },
+    ...{ backend: 'cpu', running: 'cpu' },
+  };
+
+  for (const method of METHODS) {
+    it(`goes on bit for bit from the end of any epoch, with ${method}`, async () => {
+      // 6 epochs; with cyclic one cycle of 3, so that some ends are in the middle of it.
+      const schedule = makeSchedule(6, 150, method);
+      const task = { ...TASK, schedule };
+      const states: DemoState[] = [];
+      const whole = await runSeed({
+        ...task,
+        onState: async (state) => {
+          await saveCheckpoint(file, setting, { ...newState(), current: await state() });
+          states.push((await loadCheckpoint(file, setting))!);
+        },
+      });
+      assert.lengthOf(states, 8, 'after each of 9 epochs but the last');
+      for (const [i, { current }] of states.entries()) {
+        const reports: EpochReport[] = [];
+        const onEpoch = (report: EpochReport) => reports.push(report);
+        const rest = await runSeed({ ...task, onEpoch, from: current });
+        assert.deepEqual(rest, whole, `after ${i + 1} epochs`);
+        const order = reports.map(({ phase, epoch }) => ({ phase, epoch }));
+        assert.deepEqual(order, planOf(schedule).slice(i + 1));
+      }
+    });
+  }
+
+  it('keeps every field of a state', async () => {
+    assert.isNull(await loadCheckpoint(file, setting));
+    let current: SeedState | null = null;
+    const { weights, ...scores } = await runSeed({
+      ...TASK,
+      schedule: makeSchedule(2, 150),
+      onState: async (state) => void (current = await state()),
+    });
+    const at = { x: -0, y: 1e-300 };
+    const grid = { columns: 2, rows: 1, step: 1, x: 0, y: 0 };
+    const state: DemoState = {
+      finished: [scores],
+      weights,
+      current,
+      landscape: { seed: 1, grid, errors: [NaN, 2], average: at, decay: at, start: at, path: [at] },
+      seconds: 1.5,
+    };
+    await saveCheckpoint(file, setting, state);
+    assert.deepEqual(await loadCheckpoint(file, setting), state);
+  });
+
+  it('refuses the file of a run with other options, and says which differ', async () => {
+    await saveCheckpoint(file, setting, newState());
+    const hint = ' (give those options, or another --checkpoint, or remove the file)';
+    const differs: [change: Partial<Setting>, text: string][] = [
+      [{ seeds: 3 }, '--seeds 2, not 3'],
+      [{ noise: 0.2, epochs: 8 }, '--epochs 6, not 8; --noise 0.1, not 0.2'],
+      [{ method: 'ema', width: 64 }, '--width 6, not 64; --method swa, not ema'],
+      [{ backend: 'wasm' }, '--backend cpu, not wasm'],
+      [{ running: 'wasm' }, 'run on the backend cpu, not wasm'],
+    ];
+    for (const [change, text] of differs) {
+      await refuses(
+        { ...setting, ...change },
+        `is the checkpoint of another run: it has ${text}`,
+        hint,
+      );
+    }
+  });
+
+  it('refuses a file that is damaged, or something else', async () => {
+    await saveCheckpoint(file, setting, newState());
+    const bytes = readFileSync(file);
+    bytes[bytes.length >> 1]! ^= 1;
+    writeFileSync(file, bytes);
+    await refusesMatching(/^Cannot load .*run\.swa: it is damaged/);
+    writeFileSync(file, bytes.subarray(0, 10));
+    await refusesMatching(/^Cannot load .*run\.swa: it has 10 bytes: it is cut off/);
+    writeFileSync(file, 'a text of some other program');
+    await refusesMatching(/^Cannot load .*run\.swa: it does not begin as a file of tfjs-swa does/);
+    for (const [other, is] of [
+      [{ epoch: 3 }, 'something else'],
+      [null, 'something else'],
+      [{ kind: 'tfjs-swa demo 2' }, 'tfjs-swa demo 2'],
+    ] as const) {
+      await saveStateDict(fileSystem(file), other);
+      await refuses(
+        setting,
+        'is no checkpoint of this demo',
+        ` (expected tfjs-swa demo 1, not ${is})`,
+      );
+    }
+  });
+
+  it('that cannot be saved is an error in one line', async () => {
+    writeFileSync(path.join(folder, 'new'), '');
+    const error = await failure(() => saveCheckpoint(file, setting, newState()));
+    assert.match(error.message, /^Cannot save .*run\.swa: [^\n]+$/);
+  });
+
+  async function failure(f: () => unknown): Promise<UsageError> {
+    let caught: unknown;
+    await assertFails(async () => {
+      try {
+        await f();
+      } catch (error) {
+        caught = error;
+        throw error;
+      }
+    }, /./);
+    assert.instanceOf(caught, UsageError);
+    return caught as UsageError;
+  }
+
+  async function refuses(other: Setting, what: string, hint: string): Promise<void> {
+    const { message } = await failure(() => loadCheckpoint(file, other));
+    assert.equal(message, `${file} ${what}${hint}`);
+  }
+
+  async function refusesMatching(pattern: RegExp): Promise<void> {
+    const { message } = await failure(() => loadCheckpoint(file, setting));
+    assert.match(message, pattern);
+    assert.notInclude(message, '\n');
+  }
 });
 
 describe('demo: report', () => {

@@ -8,7 +8,7 @@ import { last } from './report.js';
 import { NAMES } from './method.js';
 import { LOW_RATE, type Schedule } from './schedule.js';
 import { mean } from './statistics.js';
-import type { EpochScore, SeedRun } from './training.js';
+import type { EpochScore, SeedScores } from './training.js';
 
 /** A place for a line's label: where the line ends, and where the label goes. */
 interface EndLabel {
@@ -20,17 +20,17 @@ interface EndLabel {
 
 /** Test error by epoch, mean and range over seeds, for the three series. */
 export function errorChart(
-  runs: readonly SeedRun[],
+  runs: readonly SeedScores[],
   { epochs, half, method, swaEpochs }: Schedule,
   subtitle: string,
 ): TopLevelSpec {
   // The decaying run leaves the shared one at its last epoch.
-  const branch = ({ curves }: SeedRun) => [curves.iterates[half - 1]!, ...curves.decay];
+  const branch = ({ curves }: SeedScores) => [curves.iterates[half - 1]!, ...curves.decay];
   const series = [
     {
       label: `SGD at the\n${NAMES[method].rate} rate`,
       colour: COLOURS.constant,
-      of: ({ curves }: SeedRun) => curves.iterates,
+      of: ({ curves }: SeedScores) => curves.iterates,
     },
     { label: 'SGD with decay', colour: COLOURS.decay, of: branch },
     {
@@ -39,7 +39,7 @@ export function errorChart(
           ? 'SWA at a\ncyclic rate'
           : `${NAMES[method].average}: running\naverage`,
       colour: COLOURS.swa,
-      of: ({ curves }: SeedRun) => curves.average,
+      of: ({ curves }: SeedScores) => curves.average,
     },
   ].map(({ label, colour, of }) => ({ label, colour, points: overSeeds(runs.map(of)) }));
   const points = series.flatMap(({ label, colour, points }) =>

@@ -5,9 +5,16 @@
 import { startBackend } from './backend.js';
 import { breathe } from './breathe.js';
 import { errorChart, rateChart } from './charts.js';
+import {
+  loadCheckpoint,
+  newState,
+  saveCheckpoint,
+  type DemoState,
+  type Setting,
+} from './checkpoint.js';
 import { loadImages } from './data.js';
-import { estimateSeconds } from './estimate.js';
-import { measureLandscape } from './landscape.js';
+import { estimateSeconds, type Estimate } from './estimate.js';
+import { GRID, measureLandscape } from './landscape.js';
 import { NAMES } from './method.js';
 import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './options.js';
 import { writeFiles, type Files } from './output.js';
@@ -17,10 +24,12 @@ import { render } from './render.js';
 import { sentenceOf, summarize, tableOf, wrapped } from './report.js';
 import { resultsOf } from './results.js';
 import { LOW_RATE, makeSchedule, RATE, type Schedule } from './schedule.js';
-import { runSeed, type SeedRun } from './training.js';
+import { planOf, runSeed, type EpochReport } from './training.js';
 
 let stopProgress = () => {};
-let written = false;
+/** What one who stops the demo is told, and what has to be done before. */
+let whenStopped = '; nothing was written.';
+let saving: Promise<unknown> = Promise.resolve();
 
 try {
   const options = parseOptions(process.argv.slice(2));
@@ -38,19 +47,36 @@ try {
   process.exitCode = 2;
 }
 
-/** Ends the demo at a signal. Files are written in one go at the end, so none can be half there. */
+/**
+ * Ends the demo at a signal, after a save that is under way. The results are written in one go at
+ * the end, so that none can be half there.
+ */
 function stopOn(signal: NodeJS.Signals, code: number): void {
-  process.once(signal, () => {
+  const stop = () => {
     stopProgress();
-    process.stderr.write(`\nStopped by ${signal}${written ? '.' : '; nothing was written.'}\n`);
+    process.stderr.write(`\nStopped by ${signal}${whenStopped}\n`);
     process.exit(code);
-  });
+  };
+  process.once(signal, () => void saving.then(stop, stop));
 }
 
 async function demo(options: DemoOptions): Promise<void> {
   const started = performance.now();
-  const { seeds, epochs, width, noise, method, out } = options;
-  const backend = await startBackend(options.backend, say);
+  const { seeds, epochs, width, noise, method, backend: wanted, out, checkpoint } = options;
+  const backend = await startBackend(wanted, say);
+  const setting: Setting = {
+    seeds,
+    epochs,
+    width,
+    noise,
+    method,
+    backend: wanted,
+    running: backend,
+  };
+  const kept = checkpoint === undefined ? null : await loadCheckpoint(checkpoint, setting);
+  const state = kept ?? newState();
+  const before = state.seconds;
+  const { finished } = state;
   const { train, test } = await loadImages();
   const schedule = makeSchedule(epochs, train.count, method);
   const estimate = await estimateSeconds(options, schedule, train, test);
@@ -69,49 +95,76 @@ async function demo(options: DemoOptions): Promise<void> {
     `  3. from the end of 1. again, ${halfText} at a rate that decays to 1 %.`,
     'Then the test error is measured on a plane of weight space, and all is drawn.',
     `On the ${backend} backend here this takes about ${durationText(estimate.total)}.`,
-    '',
   );
+  const done = secondsOf(state, schedule, estimate);
+  if (kept) {
+    const left = `${durationText(estimate.total - done)} are left`;
+    say(
+      wrapped(`Resumed from ${checkpoint}: ${doneText(state, options, schedule)}; about ${left}.`),
+    );
+  }
+  say('');
 
-  const progress = startProgress(estimate.total);
+  const goesOn = () => (whenStopped = `; the same command goes on from ${checkpoint}.`);
+  const save = async () => {
+    if (checkpoint === undefined) return;
+    state.seconds = before + (performance.now() - started) / 1000;
+    saving = saveCheckpoint(checkpoint, setting, state);
+    await saving;
+    goesOn();
+  };
+  if (kept) goesOn();
+  const progress = startProgress(estimate.total, done);
   stopProgress = () => progress.stop();
-  const runs: SeedRun[] = [];
-  for (let seed = 1; seed <= seeds; seed++) {
-    const run = await runSeed({
+  for (let seed = finished.length + 1; seed <= seeds; seed++) {
+    const { weights, ...scores } = await runSeed({
       seed,
       width,
       noise,
       schedule,
       train,
       test,
-      onEpoch: ({ phase, epoch, loss, error }) =>
+      from: state.current,
+      onEpoch: (report) =>
         progress.advance(
-          estimate.epoch[phase],
-          `seed ${seed}/${seeds} ${phase === 'averaged' ? NAMES[method].average : phase}, epoch ${epoch}/${epochs}, ` +
-            `loss ${loss.toFixed(3)}, test error ${error.toFixed(2)} %`,
+          estimate.epoch[report.phase],
+          `${epochText(seed, report, options)}, loss ${report.loss.toFixed(3)}, ` +
+            `test error ${report.error.toFixed(2)} %`,
         ),
+      onState: async (current) => {
+        if (checkpoint === undefined) return;
+        state.current = await current();
+        await save();
+      },
     });
-    runs.push(run);
+    finished.push(scores);
+    state.weights ??= weights;
+    state.current = null;
+    await save();
   }
-  const first = runs[0]!;
-  const landscape = await measureLandscape(
-    { seed: first.seed, width },
-    first.weights,
-    train,
-    test,
-    (row, rows, lowest) =>
-      progress.advance(
-        estimate.row,
-        `error plane, row ${row}/${rows}, lowest test error ${lowest.toFixed(2)} %`,
-      ),
-  );
+  if (!state.landscape) {
+    state.landscape = await measureLandscape(
+      { seed: 1, width },
+      state.weights!,
+      train,
+      test,
+      (row, rows, lowest) =>
+        progress.advance(
+          estimate.row,
+          `error plane, row ${row}/${rows}, lowest test error ${lowest.toFixed(2)} %`,
+        ),
+    );
+    await save();
+  }
+  const { landscape } = state;
 
-  const summary = summarize(runs, method);
+  const summary = summarize(finished, method);
   const sentence = sentenceOf(summary, options);
-  const setting = `width ${width}, ${noiseText}`;
+  const subtitle = `width ${width}, ${noiseText}`;
   const charts = {
-    'test-error': errorChart(runs, schedule, setting),
+    'test-error': errorChart(finished, schedule, subtitle),
     'learning-rate': rateChart(schedule, RATE),
-    'error-plane': planeChart(landscape, method, setting),
+    'error-plane': planeChart(landscape, method, subtitle),
   };
   const files: Files = {};
   for (const [name, spec] of Object.entries(charts)) {
@@ -122,7 +175,7 @@ async function demo(options: DemoOptions): Promise<void> {
     await breathe();
   }
   progress.stop();
-  const seconds = (performance.now() - started) / 1000;
+  const seconds = before + (performance.now() - started) / 1000;
   files['results.json'] = resultsOf({
     options,
     backend,
@@ -130,12 +183,12 @@ async function demo(options: DemoOptions): Promise<void> {
     schedule,
     summary,
     sentence,
-    runs,
+    runs: finished,
     landscape,
     seconds: { estimated: estimate.total, taken: seconds },
   });
   writeFiles(out, files);
-  written = true;
+  whenStopped = '.';
   say(
     '',
     tableOf(summary),
@@ -148,6 +201,36 @@ async function demo(options: DemoOptions): Promise<void> {
 
 function say(...lines: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** Seconds of the work that was done before, as they were estimated here. */
+function secondsOf(state: DemoState, schedule: Schedule, { epoch, row }: Estimate): number {
+  const { finished, current, landscape } = state;
+  const plan = planOf(schedule);
+  const seconds = (epochs: typeof plan) => epochs.reduce((sum, { phase }) => sum + epoch[phase], 0);
+  return (
+    finished.length * seconds(plan) +
+    seconds(plan.slice(0, current?.record.trained ?? 0)) +
+    (landscape ? GRID.rows * row : 0)
+  );
+}
+
+/** How far the run had come. */
+function doneText(state: DemoState, options: DemoOptions, schedule: Schedule): string {
+  const { finished, current, landscape } = state;
+  if (landscape) return 'all is done but for the pictures';
+  const last = current && planOf(schedule)[current.record.trained - 1];
+  if (last) return `done up to ${epochText(finished.length + 1, last, options)}`;
+  return `done up to the end of seed ${finished.length}/${options.seeds}`;
+}
+
+function epochText(
+  seed: number,
+  { phase, epoch }: Pick<EpochReport, 'phase' | 'epoch'>,
+  { seeds, epochs, method }: DemoOptions,
+): string {
+  const name = phase === 'averaged' ? NAMES[method].average : phase;
+  return `seed ${seed}/${seeds} ${name}, epoch ${epoch}/${epochs}`;
 }
 
 /** The rate of the run that is averaged, and when its averages take a value. */

@@ -22,9 +22,11 @@ export interface DemoOptions {
   backend: BackendName;
   /** Folder for the pictures and results.json. */
   out: string;
+  /** Where to keep how far the run is; missing: nowhere. */
+  checkpoint?: string;
 }
 
-/** A mistake on the command line; the message is one line. */
+/** Something that the user can mend, on the command line say; the message is one line. */
 export class UsageError extends Error {}
 
 const DEFAULTS = {
@@ -50,12 +52,19 @@ with an exponential moving average (EMA), and compares them on test images.
   --method NAME   swa, ema or cyclic, see below          (default ${DEFAULTS.method})
   --backend NAME  wasm or cpu                            (default ${DEFAULTS.backend})
   --out DIR       folder for pictures and results.json   (default ${DEFAULTS.out})
+  --checkpoint FILE  keep there how far the run is, see below
   --help          this text
 
 Methods, over the second half of the run:
   swa             the rate stays constant; an equal average, once an epoch
   ema             the rate stays constant; an exponential moving average, at every step
   cyclic          the rate falls in cycles; an equal average, where a cycle ends
+
+With --checkpoint FILE the run is saved after every epoch. Stopped by Ctrl-C or kill and started with
+the same command again, it goes on after the last saved epoch and ends with the same numbers as a
+run that was never stopped. FILE stays when the run is done: the same command then shows the result
+at once; remove FILE to begin anew. It belongs to one run: started with other options (but for
+--out) or on another backend the demo says which differ, and stops.
 `;
 
 /**
@@ -78,12 +87,13 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     noise: fraction('noise', values.noise),
     method,
     backend,
-    out: folder(values.out),
+    out: folder('out', values.out),
+    ...(values.checkpoint !== undefined && { checkpoint: file('checkpoint', values.checkpoint) }),
   };
 }
 
-/** The command that makes the same results, with every option spelt out. */
-export function commandOf(options: DemoOptions): string {
+/** The command that makes the same results, with every option that they depend on spelt out. */
+export function commandOf({ checkpoint: _, ...options }: DemoOptions): string {
   const parts = Object.entries(options).map(([name, value]) => `--${name} ${quote(String(value))}`);
   return `npm run demo -- ${parts.join(' ')}`;
 }
@@ -102,6 +112,7 @@ function readArguments(args: readonly string[]) {
         method: text('method'),
         backend: text('backend'),
         out: text('out'),
+        checkpoint: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     }).values;
@@ -142,26 +153,41 @@ function fraction(name: string, text: string): number {
 }
 
 /** A folder that is there and can be written to, or can be made. */
-function folder(out: string): string {
-  if (out === '' || out.includes('\0')) fail('out', out, 'the name of a folder');
-  let nearest = path.resolve(out);
+function folder(name: string, place: string): string {
+  if (place === '' || place.includes('\0')) fail(name, place, 'the name of a folder');
+  checkFolder(name, place, path.resolve(place), 'a folder');
+  return place;
+}
+
+/** A file that is there and can be written to, or can be made. */
+function file(name: string, place: string): string {
+  if (place === '' || place.includes('\0')) fail(name, place, 'the name of a file');
+  const stats = statOf(place);
+  if (stats?.isDirectory()) fail(name, place, 'a file, but it is a folder');
+  if (stats) checkAccess(name, place, place, 'a file');
+  checkFolder(name, place, path.dirname(path.resolve(place)), 'a file');
+  return place;
+}
+
+/** Checks that a folder is there and can be written to, or can be made. */
+function checkFolder(name: string, value: string, place: string, what: string): void {
+  let nearest = place;
   for (;;) {
     const stats = statOf(nearest);
     if (stats?.isDirectory()) break;
-    if (stats)
-      fail(
-        'out',
-        out,
-        `a folder, but ${nearest === path.resolve(out) ? 'it' : 'a part of it'} is a file`,
-      );
+    const part = nearest === path.resolve(value) ? 'it' : 'a part of it';
+    if (stats) fail(name, value, `${what}, but ${part} is a file`);
     nearest = path.dirname(nearest);
   }
+  checkAccess(name, value, nearest, what);
+}
+
+function checkAccess(name: string, value: string, place: string, what: string): void {
   try {
-    accessSync(nearest, constants.W_OK);
+    accessSync(place, constants.W_OK);
   } catch {
-    fail('out', out, 'a folder that can be written to');
+    fail(name, value, `${what} that can be written to`);
   }
-  return out;
 }
 
 function statOf(place: string): Stats | null {

@@ -13,15 +13,17 @@ export interface Progress {
  * Starts a display.
  *
  * @param total What the amounts sum up to, in seconds.
+ * @param done How much of it was done before.
  */
 export function startProgress(
   total: number,
+  done = 0,
   stream: NodeJS.WriteStream = process.stderr,
 ): Progress {
-  return isTerminal(stream) ? bar(total, stream) : lines(total, stream);
+  return isTerminal(stream) ? bar(total, done, stream) : lines(total, done, stream);
 }
 
-function bar(total: number, stream: WriteStream): Progress {
+function bar(total: number, done: number, stream: WriteStream): Progress {
   const display = new cliProgress.SingleBar(
     {
       format: '{bar} {percentage}% | {text}',
@@ -33,7 +35,7 @@ function bar(total: number, stream: WriteStream): Progress {
     cliProgress.Presets.shades_classic,
   );
   // A hair less, since the amounts are rounded fractions whose sum may stay below the total.
-  display.start(total * (1 - 1e-9), 0, { text: 'starting' });
+  display.start(total * (1 - 1e-9), done, { text: 'starting' });
   let running = true;
   return {
     advance: (amount, text) => display.increment(amount, { text }),
@@ -44,8 +46,7 @@ function bar(total: number, stream: WriteStream): Progress {
   };
 }
 
-function lines(total: number, stream: NodeJS.WritableStream): Progress {
-  let done = 0;
+function lines(total: number, done: number, stream: NodeJS.WritableStream): Progress {
   return {
     advance(amount, text) {
       done += amount;

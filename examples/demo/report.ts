@@ -2,7 +2,7 @@
 import { NAMES, type Method } from './method.js';
 import type { Score } from './model.js';
 import { interval95, mean, standardDeviation } from './statistics.js';
-import type { SeedRun } from './training.js';
+import type { SeedScores } from './training.js';
 
 /** One number over seeds. */
 export interface Spread {
@@ -35,7 +35,7 @@ export interface Summary {
 }
 
 /** The five ways of training, over seeds. */
-export function summarize(runs: readonly SeedRun[], method: Method): Summary {
+export function summarize(runs: readonly SeedScores[], method: Method): Summary {
   const { short, other, rate, oldStatistics, difference } = NAMES[method];
   const scores: [label: string, scores: Score[]][] = [
     ['SGD with decay', runs.map(({ curves }) => last(curves.decay))],

@@ -4,7 +4,7 @@ import type { Landscape } from './landscape.js';
 import type { DemoOptions } from './options.js';
 import type { Summary } from './report.js';
 import { BATCH, LOW_RATE, MOMENTUM, RATE, type Schedule } from './schedule.js';
-import type { SeedRun } from './training.js';
+import type { SeedScores } from './training.js';
 
 /** What the file is made from. */
 export interface Results {
@@ -15,15 +15,26 @@ export interface Results {
   schedule: Schedule;
   summary: Summary;
   sentence: string;
-  runs: readonly SeedRun[];
+  runs: readonly SeedScores[];
   landscape: Landscape;
   seconds: { estimated: number; taken: number };
 }
 
 /** The file's text. Errors are in percent, likelihoods in nats, distances in weight space. */
 export function resultsOf(results: Results): string {
-  const { command, options, backend, schedule, summary, sentence, runs, landscape, seconds } =
-    results;
+  const {
+    command,
+    options: all,
+    backend,
+    schedule,
+    summary,
+    sentence,
+    runs,
+    landscape,
+    seconds,
+  } = results;
+  // The same whether the run was kept somewhere or not.
+  const { checkpoint: _, ...options } = all;
   const { epochs, half, stepsPerEpoch, decayingRate, swaEpochs, emaDecay, method } = schedule;
   const afterEpochs = Array.from({ length: epochs + 1 }, (_, epoch) => epoch);
   return `${JSON.stringify(
@@ -49,7 +60,7 @@ export function resultsOf(results: Results): string {
         ema: { decay: emaDecay, afterEveryStepFrom: half * stepsPerEpoch + 1 },
         decayingRateAfterEpoch: afterEpochs.map((epoch) => decayingRate(epoch * stepsPerEpoch)),
       },
-      seeds: runs.map(({ weights: _, ...run }) => run),
+      seeds: runs,
       plane: landscape,
     },
     null,

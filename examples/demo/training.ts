@@ -1,10 +1,12 @@
 /**
  * The runs of one seed: the half that both share, trained once, then from there the run that is
- * averaged, in two ways, and SGD with decay. It knows nothing of statistics over seeds, pictures or the terminal.
+ * averaged, in two ways, and SGD with decay; each from any epoch on. It knows nothing of statistics
+ * over seeds, files, pictures or the terminal.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { AveragedModel, emaAvgFn, LambdaLR, SWA, swaAvgFn } from 'tfjs-swa';
+import type { AveragedModelStateDict, LRSchedulerStateDict, SWAStateDict } from 'tfjs-swa';
 import { breathe } from './breathe.js';
 import { gatherImages, gatherLabels, noisyLabels, type Images } from './data.js';
 import * as net from './model.js';
@@ -51,6 +53,9 @@ export interface SeedRun {
   otherAveraged: number;
 }
 
+/** The numbers of one seed alone. */
+export type SeedScores = Omit<SeedRun, 'weights'>;
+
 /** Points of weight space that the plane is laid through. */
 export interface SeedWeights {
   /** Where averaging starts: the end of the shared half. */
@@ -59,6 +64,37 @@ export interface SeedWeights {
   average: Float32Array;
   /** The iterates of the run that is averaged, after the start, one an epoch. */
   path: Float32Array[];
+}
+
+/** The runs of one seed, as far as they have come, as plain data; without an average yet: `null`. */
+export interface SeedRecord {
+  /** Epochs that were trained, of those that {@link planOf} lists. */
+  trained: number;
+  curves: SeedRun['curves'];
+  /** Where the two runs part: the end of the shared half. */
+  branch: { point: Float32Array; weights: Float32Array[]; optimizer: SWAStateDict } | null;
+  path: Float32Array[];
+  /** What is known at the end of the run that is averaged. */
+  averages: (Averages & { point: Float32Array }) | null;
+}
+
+type Averages = Pick<
+  SeedRun,
+  'averageOldStatistics' | 'otherAverage' | 'averaged' | 'otherAveraged'
+>;
+
+/** All that the runs of one seed need to go on after an epoch as if they had never stopped. */
+export interface SeedState {
+  record: SeedRecord;
+  /** Weights and statistics of batch normalization, in the model's order. */
+  model: Float32Array[];
+  /** The wrapper of the run that is averaged, its rates, and the other average of that run. */
+  swa: SWAStateDict;
+  rates: LRSchedulerStateDict;
+  beside: AveragedModelStateDict;
+  /** The wrapper of SGD with decay, and its rates once the run has begun. */
+  sgd: SWAStateDict;
+  decayingRates: LRSchedulerStateDict | null;
 }
 
 /** What a seed's runs need. */
@@ -70,106 +106,234 @@ export interface SeedTask {
   train: Images;
   test: Images;
   onEpoch: (report: EpochReport) => void;
+  /** Where to go on; default: at the start. */
+  from?: SeedState | null;
+  /** Told after each epoch but the last how to get the state, and waited for. */
+  onState?: (state: () => Promise<SeedState>) => Promise<void>;
 }
 
 /** Trains one seed. Every number follows from the seed; no tensor is left behind. */
 export async function runSeed(task: SeedTask): Promise<SeedRun> {
-  const { seed, width, noise, schedule, test } = task;
-  const labels = noisyLabels(task.train.labels, noise, randomNumbers(seed));
-  const train: Images = { ...task.train, labels };
-  const model = net.createModel(width, seed);
-  const { half, epochs, stepsPerEpoch, swaEpochs } = schedule;
-  const startStep = half * stepsPerEpoch;
-  const equal = { avgFn: swaAvgFn(), every: swaEpochs * stepsPerEpoch };
-  const exponential = { avgFn: emaAvgFn(schedule.emaDecay), every: 1 };
-  const [main, other] = schedule.method === 'ema' ? [exponential, equal] : [equal, exponential];
-  const swa = new SWA(tf.train.momentum(RATE, MOMENTUM), {
-    swaStart: startStep,
-    swaFreq: main.every,
-    avgFn: main.avgFn,
-    paramGroups: [{ params: net.trainableVariables(model) }],
-  });
-  // In manual mode and never averaged, the wrapper is the plain optimizer, with exact resume.
-  const sgd = new SWA(tf.train.momentum(RATE, MOMENTUM), {
-    paramGroups: [{ params: net.trainableVariables(model) }],
-  });
-
-  const rates = new LambdaLR(swa, schedule.averagedRate);
-  // A second average of the same run costs a copy of the weights and no training.
-  const beside = new AveragedModel(model, { avgFn: other.avgFn });
-  const afterStep = (step: number) => {
-    rates.step();
-    if (step > startStep && step % other.every === 0) beside.updateParameters();
-  };
-
-  const curves: SeedRun['curves'] = { iterates: [], decay: [], average: [] };
-  const epochOf = async (
-    phase: Phase,
-    optimizer: SWA,
-    epoch: number,
-    onStep: (step: number) => void,
-  ) => {
-    const order = shuffledIndices(train.count, randomNumbers(seed * 100_003 + epoch));
-    const loss = await trainEpoch(model, optimizer, train, order, (i) =>
-      onStep((epoch - 1) * stepsPerEpoch + i),
-    );
-    const score: TrainedEpoch = { epoch, loss, ...(await net.evaluate(model, test)) };
-    task.onEpoch({ phase, ...score });
-    return score;
-  };
+  const training = new SeedTraining(task);
   try {
-    for (let epoch = 1; epoch <= half; epoch++) {
-      curves.iterates.push(await epochOf('shared', swa, epoch, afterStep));
+    if (task.from) await training.load(task.from);
+    for (;;) {
+      const run = await training.advance();
+      if (run) return run;
+      await task.onState?.(() => training.state());
     }
-    const branch = { weights: await net.snapshot(model), optimizer: await swa.stateDict() };
-    const start = await net.flatWeights(model);
-
-    const path: Float32Array[] = [];
-    for (let epoch = half + 1; epoch <= epochs; epoch++) {
-      curves.iterates.push(await epochOf('averaged', swa, epoch, afterStep));
-      path.push(await net.flatWeights(model));
-      if (epoch % swaEpochs !== 0) continue; // in the middle of a cycle: no new average
-      const score = await onAverage(model, swa, async () => {
-        await net.reestimate(model, train);
-        return net.evaluate(model, test);
-      });
-      curves.average.push({ epoch, ...score });
-    }
-    const averageOldStatistics = await onAverage(model, swa, () => net.evaluate(model, test));
-    const average = await swa.withSwa(() => net.flatWeights(model));
-    await net.reestimate(beside.module, train);
-    const otherAverage = await net.evaluate(beside.module, test);
-
-    net.restore(model, branch.weights);
-    await sgd.loadStateDict(branch.optimizer);
-    const decaying = new LambdaLR(sgd, (step) => schedule.decayingRate(startStep + step));
-    for (let epoch = half + 1; epoch <= epochs; epoch++) {
-      curves.decay.push(await epochOf('decay', sgd, epoch, () => decaying.step()));
-    }
-    const decay = await net.flatWeights(model);
-    await net.reestimate(model, train);
-    const decayReestimated = await net.evaluate(model, test);
-    return {
-      seed,
-      curves,
-      averageOldStatistics,
-      otherAverage,
-      decayReestimated,
-      weights: { start, decay, average, path },
-      averaged: swa.paramGroups[0]!.n_avg,
-      otherAveraged: beside.nAveraged,
-    };
   } finally {
-    beside.dispose();
-    sgd.dispose();
-    swa.dispose();
-    model.dispose();
+    training.dispose();
   }
 }
 
-/** Runs `f` on the averaged weights; weights and statistics are then as they were before. */
-function onAverage<T>(model: tfl.LayersModel, swa: SWA, f: () => Promise<T>): Promise<T> {
-  return net.keepingStatistics(model, () => swa.withSwa(f));
+/** The epochs of a seed's work, in order. */
+export function planOf({ half, epochs }: Schedule): { phase: Phase; epoch: number }[] {
+  const part = (phase: Phase, before: number, last: number) =>
+    Array.from({ length: last - before }, (_, i) => ({ phase, epoch: before + i + 1 }));
+  return [
+    ...part('shared', 0, half),
+    ...part('averaged', half, epochs),
+    ...part('decay', half, epochs),
+  ];
+}
+
+/** The runs of one seed, epoch by epoch. Beside the record there is only what holds tensors. */
+class SeedTraining {
+  private record: SeedRecord = {
+    trained: 0,
+    curves: { iterates: [], decay: [], average: [] },
+    branch: null,
+    path: [],
+    averages: null,
+  };
+  /** The images with the labels of this seed. */
+  private readonly train: Images;
+  private readonly model: tfl.LayersModel;
+  private readonly swa: SWA;
+  private readonly rates: LambdaLR;
+  /** A second average of the same run, at these steps: a copy of the weights and no training. */
+  private readonly beside: AveragedModel<tfl.LayersModel>;
+  private readonly besideEvery: number;
+  /** In manual mode and never averaged, the wrapper is the plain optimizer, with exact resume. */
+  private readonly sgd: SWA;
+  private decayingRates: LambdaLR | null = null;
+
+  constructor(private readonly task: SeedTask) {
+    const { seed, width, noise, schedule } = task;
+    const labels = noisyLabels(task.train.labels, noise, randomNumbers(seed));
+    this.train = { ...task.train, labels };
+    this.model = net.createModel(width, seed);
+    const { stepsPerEpoch, swaEpochs } = schedule;
+    const equal = { avgFn: swaAvgFn(), every: swaEpochs * stepsPerEpoch };
+    const exponential = { avgFn: emaAvgFn(schedule.emaDecay), every: 1 };
+    const [main, other] = schedule.method === 'ema' ? [exponential, equal] : [equal, exponential];
+    const paramGroups = [{ params: net.trainableVariables(this.model) }];
+    this.swa = new SWA(tf.train.momentum(RATE, MOMENTUM), {
+      swaStart: this.startStep,
+      swaFreq: main.every,
+      avgFn: main.avgFn,
+      paramGroups,
+    });
+    this.sgd = new SWA(tf.train.momentum(RATE, MOMENTUM), { paramGroups });
+    this.rates = new LambdaLR(this.swa, schedule.averagedRate);
+    this.beside = new AveragedModel(this.model, { avgFn: other.avgFn });
+    this.besideEvery = other.every;
+  }
+
+  /** Trains the next epoch and measures. Returns what the seed gave after the last one, else `null`. */
+  async advance(): Promise<SeedRun | null> {
+    const { schedule } = this.task;
+    const { phase, epoch } = planOf(schedule)[this.record.trained]!;
+    const score = await this.trainedEpoch(phase, epoch);
+    const { curves } = this.record;
+    (phase === 'decay' ? curves.decay : curves.iterates).push(score);
+    if (phase === 'averaged') await this.measureAverage(epoch);
+    this.record.trained += 1;
+    if (epoch === schedule.half) await this.branchOff();
+    if (epoch < schedule.epochs) return null;
+    if (phase === 'decay') return this.finish();
+    await this.compareAverages();
+    await this.goBack();
+    return null;
+  }
+
+  /** The state after an epoch, as plain data. */
+  async state(): Promise<SeedState> {
+    return {
+      record: this.record,
+      model: await net.snapshot(this.model),
+      swa: await this.swa.stateDict(),
+      rates: this.rates.stateDict(),
+      beside: await this.beside.stateDict(),
+      sgd: await this.sgd.stateDict(),
+      decayingRates: this.decayingRates?.stateDict() ?? null,
+    };
+  }
+
+  /** Takes over a state, before the first epoch. */
+  async load({ record, model, swa, rates, beside, sgd, decayingRates }: SeedState): Promise<void> {
+    this.record = structuredClone(record);
+    net.restore(this.model, model);
+    await this.swa.loadStateDict(swa);
+    this.rates.loadStateDict(rates);
+    await this.beside.loadStateDict(beside);
+    await this.sgd.loadStateDict(sgd);
+    if (decayingRates) this.startDecaying().loadStateDict(decayingRates);
+  }
+
+  dispose(): void {
+    this.beside.dispose();
+    this.sgd.dispose();
+    this.swa.dispose();
+    this.model.dispose();
+  }
+
+  /** Steps of the shared half. */
+  private get startStep(): number {
+    return this.task.schedule.half * this.task.schedule.stepsPerEpoch;
+  }
+
+  private async trainedEpoch(phase: Phase, epoch: number): Promise<TrainedEpoch> {
+    const { seed, schedule, test, onEpoch } = this.task;
+    const { model, train } = this;
+    const optimizer = phase === 'decay' ? this.sgd : this.swa;
+    const order = shuffledIndices(train.count, randomNumbers(seed * 100_003 + epoch));
+    const loss = await trainEpoch(model, optimizer, train, order, (i) => {
+      if (phase === 'decay') this.decayingRates!.step();
+      else this.afterStep((epoch - 1) * schedule.stepsPerEpoch + i);
+    });
+    const score: TrainedEpoch = { epoch, loss, ...(await net.evaluate(model, test)) };
+    onEpoch({ phase, ...score });
+    return score;
+  }
+
+  /** After a step of the run that is averaged, counted from 1. */
+  private afterStep(step: number): void {
+    this.rates.step();
+    if (step > this.startStep && step % this.besideEvery === 0) this.beside.updateParameters();
+  }
+
+  /** After the shared half. */
+  private async branchOff(): Promise<void> {
+    const point = await net.flatWeights(this.model);
+    const weights = await net.snapshot(this.model);
+    this.record.branch = { point, weights, optimizer: await this.swa.stateDict() };
+  }
+
+  /** After an epoch of the run that is averaged. */
+  private async measureAverage(epoch: number): Promise<void> {
+    const { model, train, record } = this;
+    record.path.push(await net.flatWeights(model));
+    if (epoch % this.task.schedule.swaEpochs !== 0) return; // in a cycle: no new average
+    const score = await this.onAverage(async () => {
+      await net.reestimate(model, train);
+      return net.evaluate(model, this.task.test);
+    });
+    record.curves.average.push({ epoch, ...score });
+  }
+
+  /** At the end of the run that is averaged. */
+  private async compareAverages(): Promise<void> {
+    const { model, swa, beside, train } = this;
+    const { test } = this.task;
+    const averageOldStatistics = await this.onAverage(() => net.evaluate(model, test));
+    const point = await swa.withSwa(() => net.flatWeights(model));
+    await net.reestimate(beside.module, train);
+    const otherAverage = await net.evaluate(beside.module, test);
+    this.record.averages = {
+      averageOldStatistics,
+      otherAverage,
+      averaged: swa.paramGroups[0]!.n_avg,
+      otherAveraged: beside.nAveraged,
+      point,
+    };
+  }
+
+  /** Back to the end of the shared half, for SGD with decay. */
+  private async goBack(): Promise<void> {
+    const { weights, optimizer } = this.record.branch!;
+    net.restore(this.model, weights);
+    await this.sgd.loadStateDict(optimizer);
+    this.startDecaying();
+  }
+
+  private startDecaying(): LambdaLR {
+    const { decayingRate } = this.task.schedule;
+    const rates = new LambdaLR(this.sgd, (step) => decayingRate(this.startStep + step));
+    this.decayingRates = rates;
+    return rates;
+  }
+
+  /** After the last epoch of SGD with decay. */
+  private async finish(): Promise<SeedRun> {
+    const { model, train, record } = this;
+    const decay = await net.flatWeights(model);
+    await net.reestimate(model, train);
+    const decayReestimated = await net.evaluate(model, this.task.test);
+    const averages = record.averages!;
+    const { averageOldStatistics, otherAverage, averaged, otherAveraged } = averages;
+    return {
+      seed: this.task.seed,
+      curves: record.curves,
+      averageOldStatistics,
+      otherAverage,
+      decayReestimated,
+      averaged,
+      otherAveraged,
+      weights: {
+        start: record.branch!.point,
+        decay,
+        average: averages.point,
+        path: record.path,
+      },
+    };
+  }
+
+  /** Runs `f` on the averaged weights; weights and statistics are then as they were before. */
+  private onAverage<T>(f: () => Promise<T>): Promise<T> {
+    return net.keepingStatistics(this.model, () => this.swa.withSwa(f));
+  }
 }
 
 /**
