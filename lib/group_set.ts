@@ -16,6 +16,7 @@ import {
 } from './param_groups.js';
 import {
   applyState,
+  byStem,
   checkBase,
   groupByName,
   matchGroups,
@@ -29,6 +30,8 @@ export class GroupSet {
   readonly list: Group[] = [];
   /** A loaded state that waits for its variables to be named, or told by the first step. */
   pending: SWAStateDict | null = null;
+  /** That state came with a model, whose variables are there then. */
+  pendingOfModel = false;
 
   private readonly template: OptimizerTemplate;
   /** The names of the variables in the groups. */
@@ -109,6 +112,17 @@ export class GroupSet {
     this.enter(groups);
   }
 
+  /**
+   * Gives a state that came with a model its variables before a step tells them, if they are beyond
+   * doubt: of all variables a single one fits each name. The model's own do, so that a second
+   * one, of the model that was saved say, leaves it open.
+   */
+  find(): void {
+    if (!this.pending || !this.pendingOfModel || this.list.length > 0) return;
+    const found = byStem(this.pending, Object.values(tf.engine().registeredVariables));
+    if (found) this.include(found);
+  }
+
   /** @throws Error that names the first parameter that was disposed. */
   checkAlive(): void {
     for (const group of this.list) group.checkAlive();
@@ -117,9 +131,10 @@ export class GroupSet {
   /**
    * Takes over a checked state: at once, or at the first step if no variable is known yet.
    *
+   * @param ofModel Whether it came with a model.
    * @throws Error that says what does not fit; nothing has changed then.
    */
-  async load(state: SWAStateDict): Promise<void> {
+  async load(state: SWAStateDict, ofModel: boolean): Promise<void> {
     if (this.list.length > 0) {
       const orders = matchGroups(this.list, state);
       for (const [g, { optimizer }] of this.list.entries()) {
@@ -138,6 +153,7 @@ export class GroupSet {
       await setOwnState(this.optimizer, first);
     }
     this.pending = first ? structuredClone(state) : null;
+    this.pendingOfModel = ofModel;
   }
 
   /** Frees the averages and the base optimizers. */

@@ -282,16 +282,44 @@ export function groupByName(
   variables: readonly tf.Variable[],
   hyperparameters: object,
 ): ParamGroupOptions[] {
-  const byName = new Map(variables.map((variable) => [variable.name, variable]));
-  const single = state.param_groups.length === 1;
-  return state.param_groups.map((group) => {
-    const named = group.param_names.flatMap((name) => byName.get(name) ?? []);
-    if (!single && named.length !== group.param_names.length) {
-      throw new Error(NEEDS_GROUPS);
-    }
+  const { param_groups } = state;
+  const single = param_groups.length === 1;
+  const named = single ? [...variables] : (byName(state, variables) ?? byStem(state, variables));
+  if (!named) throw new Error(NEEDS_GROUPS);
+  return param_groups.map((group) => {
     const own = Object.entries(group).filter(
       ([key]) => key in hyperparameters && key !== 'learningRate',
     );
-    return { ...Object.fromEntries(own), params: single ? [...variables] : named };
+    const params = single ? named : group.params.map((index) => named[index]!);
+    return { ...Object.fromEntries(own), params };
   });
+}
+
+/** The variables that a state names, in its order; `undefined` if one is missing. */
+function byName(
+  { param_groups }: SWAStateDict,
+  variables: readonly tf.Variable[],
+): tf.Variable[] | undefined {
+  const known = new Map(variables.map((variable) => [variable.name, variable]));
+  const found = param_groups.flatMap(({ param_names }) =>
+    param_names.map((name) => known.get(name)),
+  );
+  return found.every((variable) => variable !== undefined) ? found : undefined;
+}
+
+/**
+ * The variables that a state names, in its order, whatever number tfjs-layers has put after a name
+ * that was taken (tfjs-layers 4.22, common.ts, `getUniqueTensorName`): a model that is loaded beside
+ * the one that was saved has `dense/kernel_1`. `undefined` if one is missing, or if there are two for
+ * a name, or two names for one.
+ */
+export function byStem(
+  { param_groups }: SWAStateDict,
+  variables: readonly tf.Variable[],
+): tf.Variable[] | undefined {
+  const stem = (name: string): string => name.replace(/_\d+$/, '');
+  const stems = param_groups.flatMap(({ param_names }) => param_names.map(stem));
+  const found = stems.map((wanted) => variables.filter(({ name }) => stem(name) === wanted));
+  const clear = new Set(stems).size === stems.length && found.every(({ length }) => length === 1);
+  return clear ? found.flat() : undefined;
 }

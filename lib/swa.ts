@@ -256,6 +256,7 @@ export class SWA extends tf.Optimizer {
    */
   updateSwa(): void {
     this.checkNotSwapped('update the average');
+    this.groups.find();
     if (this.groups.list.length === 0) throw new Error(UNKNOWN_VARIABLES);
     this.groups.checkAlive();
     for (const group of this.groups.list) group.average(this.avgFn);
@@ -283,6 +284,7 @@ export class SWA extends tf.Optimizer {
    */
   swapSwaSgd(): void {
     this.checkUsable();
+    this.groups.find();
     if (this.groups.pending) throw new Error(UNKNOWN_VARIABLES);
     this.groups.checkAlive();
     if (this.swapped) {
@@ -363,7 +365,7 @@ export class SWA extends tf.Optimizer {
   async loadStateDict(state: SWAStateDict): Promise<void> {
     this.checkUsable();
     checkStateDict(state);
-    await this.groups.load(state);
+    await this.groups.load(state, false);
   }
 
   /**
@@ -418,9 +420,16 @@ export class SWA extends tf.Optimizer {
     return weights;
   }
 
-  /** Takes over what {@link getWeights} gave, as {@link loadStateDict} does. */
+  /**
+   * Takes over what {@link getWeights} gave, as {@link loadStateDict} does. A wrapper that knows no
+   * variables yet takes them to be a model's that was loaded with it: {@link swapSwaSgd} and
+   * {@link updateSwa} find them by their names, if no other variables have these.
+   */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    await this.loadStateDict(await fromWeights(weights));
+    this.checkUsable();
+    const state = await fromWeights(weights);
+    checkStateDict(state);
+    await this.groups.load(state, true);
   }
 
   /** Frees the averages and the base optimizers; the variables keep what they hold. */

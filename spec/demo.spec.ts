@@ -285,6 +285,12 @@ describe('demo: labels, rates and charts', () => {
   });
 });
 
+/** What `f` gives, which is called the first time only. */
+function once<T>(f: () => T): () => T {
+  let result: { value: T } | undefined;
+  return () => (result ??= { value: f() }).value;
+}
+
 /** Images that a little net can learn. */
 const images = (count: number, seed: number): Images => {
   const next = random(seed);
@@ -711,12 +717,21 @@ describe('demo: options', () => {
       ['--out', `${file}/x`],
       `Invalid --out: ${JSON.stringify(`${file}/x`)} (expected a folder, but a part of it is a file)`,
     ],
+    [['--checkpoint', ''], 'Invalid --checkpoint: "" (expected the name of a file)'],
+    [
+      ['--checkpoint', path.dirname(file)],
+      `Invalid --checkpoint: ${JSON.stringify(path.dirname(file))} (expected a file, but it is a folder)`,
+    ],
+    [
+      ['--checkpoint', `${file}/x`],
+      `Invalid --checkpoint: ${JSON.stringify(`${file}/x`)} (expected a file, but a part of it is a file)`,
+    ],
     [['--frob'], "Unknown option '--frob' (--help lists the options)"],
     [['3'], "Unexpected argument '3' (--help lists the options)"],
     [['--seeds'], "Option '--seeds <value>' argument missing (--help lists the options)"],
   ];
   for (const [args, message] of wrong) {
-    it(`refuses ${args.join(' ').replace(file, 'FILE') || 'nothing'}`, () => {
+    it(`refuses ${args.join(' ').replace(file, 'FILE').replace(path.dirname(file), 'FOLDER') || 'nothing'}`, () => {
       try {
         parseOptions(args);
       } catch (error) {
@@ -784,7 +799,10 @@ describe('demo: the command', () => {
   it('explains itself with --help', async () => {
     const { code, stdout, stderr } = await run(['--help']);
     assert.deepEqual([code, stderr], [0, '']);
-    for (const name of ['seeds', 'epochs', 'width', 'noise', 'method', 'backend', 'out', 'help']) {
+    for (const name of [
+      ...['seeds', 'epochs', 'width', 'noise', 'method', 'backend', 'out'],
+      ...['checkpoint', 'help'],
+    ]) {
       assert.include(stdout, `--${name} `);
     }
   });
@@ -797,11 +815,17 @@ describe('demo: the command', () => {
     assert.isFalse(existsSync(out));
   });
 
-  it('trains, shows and writes everything', async () => {
-    const out = path.join(folder, 'out');
-    const { code, stdout, stderr } = await run([
-      ...['--seeds', '2', '--epochs', '2', '--width', '4', '--out', out],
-    ]);
+  /** A little run from its start to its end, which two specs look at. */
+  const little = ['--seeds', '2', '--epochs', '2', '--width', '4'];
+  const unbrokenRun = once(async () => {
+    const out = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-demo-'));
+    return { out, ...(await run([...little, '--out', out])) };
+  });
+  after(async () => rmSync((await unbrokenRun()).out, { recursive: true, force: true }));
+
+  it('trains, shows and writes everything', async function () {
+    this.timeout(300_000);
+    const { out, code, stdout, stderr } = await unbrokenRun();
     assert.equal(code, 0, stderr);
     assert.match(stdout, /this takes about \d/);
     assert.match(
@@ -853,6 +877,77 @@ describe('demo: the command', () => {
     assert.isTrue(plane.decay.x > 0 && plane.start.y > 0);
     assert.equal(plane.errors.length, plane.grid.columns * plane.grid.rows);
     assert.deepEqual(plane.path[0], plane.start);
+  });
+
+  it('killed and stopped, goes on with the same command to the same numbers', async function () {
+    this.timeout(600_000);
+    const out = path.join(folder, 'out');
+    const file = path.join(folder, 'kept', 'run.swa');
+    const args = [...little, '--out', out, '--checkpoint', file];
+    const upTo = (text: string, signal: NodeJS.Signals) => {
+      // Twice, as a terminal and npm may: the second one ends nothing half-way.
+      let sent = 0;
+      return run(args, (stderr, kill) => {
+        if (sent > 0 || !stderr.includes(text)) return;
+        for (; sent < 2; sent++) kill(signal);
+      });
+    };
+
+    const killed = await upTo('seed 1/2 decay', 'SIGKILL');
+    assert.isNull(killed.code);
+    assert.isTrue(existsSync(file));
+    const stopped = await upTo('seed 2/2 SWA', 'SIGINT');
+    assert.equal(stopped.code, 130);
+    const goesOn = '; the same command goes on from ' + file;
+    assert.match(stopped.stderr, new RegExp(`\\nStopped by SIGINT${goesOn}\\.\\n$`));
+    assert.deepEqual(readdirSync(path.dirname(file)), ['run.swa'], 'no stray file');
+    assert.isFalse(existsSync(out), 'no results yet');
+    // The epoch in which the kill came is trained again, or was just saved.
+    const text = stopped.stdout.replaceAll('\n', ' ');
+    const from = `Resumed from ${file}: done up to (seed 1/2 SWA, epoch 2/2|the end of seed 1/2); `;
+    assert.match(text, new RegExp(`${from}about .* are left\\.`));
+    const [first] = stopped.stderr.match(/\d+(?=% \| seed)/)!;
+    assert.isAbove(Number(first), Number(killed.stderr.match(/\d+(?=% \| seed)/)![0]));
+
+    const different = await run([...args, '--width', '5']);
+    assert.deepEqual([different.code, different.stdout], [2, '']);
+    assert.equal(
+      different.stderr,
+      `demo: ${file} is the checkpoint of another run: it has --width 4, not 5 ` +
+        '(give those options, or another --checkpoint, or remove the file)\n',
+    );
+
+    const ended = await run(args);
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.notMatch(ended.stderr, /seed 1\/2/);
+    const whole = numbers((await unbrokenRun()).out);
+    assert.deepEqual(numbers(out), whole);
+
+    // And once more: nothing is trained or measured, the same is shown.
+    rmSync(out, { recursive: true });
+    const again = await run(args);
+    assert.equal(again.code, 0, again.stderr);
+    assert.include(again.stdout.replaceAll('\n', ' '), 'all is done but for the pictures');
+    assert.notMatch(again.stderr, /seed|row/);
+    assert.deepEqual(numbers(out), whole);
+  });
+
+  /** All of results.json but for the seconds and the folder. */
+  function numbers(out: string): unknown {
+    const results = JSON.parse(readFileSync(path.join(out, 'results.json'), 'utf8'));
+    delete results.seconds;
+    delete results.options.out;
+    results.command = results.command.replace(out, 'OUT');
+    return results;
+  }
+
+  it('refuses a checkpoint that is none, in one line, with exit code 2', async () => {
+    const file = path.join(folder, 'notes.txt');
+    writeFileSync(file, 'not a checkpoint');
+    const { code, stdout, stderr } = await run([...little, '--checkpoint', file]);
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.match(stderr, /^demo: Cannot load .*notes\.txt: [^\n]+\n$/);
+    assert.equal(readFileSync(file, 'utf8'), 'not a checkpoint');
   });
 
   for (const [signal, expected] of [

@@ -57,7 +57,8 @@ function stopOn(signal: NodeJS.Signals, code: number): void {
     process.stderr.write(`\nStopped by ${signal}${whenStopped}\n`);
     process.exit(code);
   };
-  process.once(signal, () => void saving.then(stop, stop));
+  // Not once: a terminal and npm may both send it, and the second would end the save half-way.
+  process.on(signal, () => void saving.then(stop, stop));
 }
 
 async function demo(options: DemoOptions): Promise<void> {
