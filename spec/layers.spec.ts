@@ -2,8 +2,13 @@ import * as tfd from '@tensorflow/tfjs-data';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { SWA } from '../lib/index.js';
-import { assertClose, own, random, warningsOf } from './support.js';
+import { fileSystem } from '../lib/node.js';
+import { compile, fit as fitSmall, modelOutcome, smallModel } from './resume_run.js';
+import { assertClose, assertFails, own, random, warningsOf } from './support.js';
 
 /** The trainable variables of a model or layer, in its order. */
 function variablesOf(from: { trainableWeights: tfl.LayerVariable[] }): tf.Variable[] {
@@ -626,6 +631,118 @@ describe('model.save with includeOptimizer', () => {
     const histories = [await model.fit(x, y, fit), await copy.fit(x, y, fit)];
     const [one, two] = histories.map(({ history }) => history['loss']);
     assert.deepEqual(await outcome(copy, two), await outcome(model, one));
+  });
+
+  describe('with several groups of different hyper-parameters and batch normalization', () => {
+    // resume_run.ts: three groups, of which the first holds the last layer; resume.spec.ts has the
+    // same in another process, where the names are those of the saved model.
+    const halves = async (name: string) => {
+      const model = smallModel(layersName());
+      compile(model, name, true);
+      await fitSmall(model, 0, 11);
+      return model;
+    };
+    let count = 0;
+    const layersName = () => `groups${count++}`;
+    const unbroken = async (name: string) => {
+      const model = await halves(name);
+      return modelOutcome(model, await fitSmall(model, 11, 12));
+    };
+    const handlers: Record<string, (model: tfl.LayersModel) => Promise<tfl.LayersModel>> = {
+      'a handler in memory': async (model) =>
+        tfl.loadLayersModel(tf.io.fromMemory(await saved(model))),
+      'fileSystem(path)': async (model) => {
+        const folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
+        const file = path.join(folder, 'model.swa');
+        try {
+          await model.save(fileSystem(file), { includeOptimizer: true });
+          return await tfl.loadLayersModel(fileSystem(file));
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+      },
+    };
+
+    for (const name of ['adam', 'momentum', 'adamax']) {
+      for (const [by, passed] of Object.entries(handlers)) {
+        it(`${name}: a second model in the process goes on through ${by}`, async () => {
+          const first = await halves(name);
+          const second = await passed(first);
+          const [names, others] = [first, second].map((model) =>
+            variablesOf(model).map((variable) => variable.name),
+          );
+          assert.deepEqual(
+            others,
+            names!.map((variable) => `${variable}_1`),
+          );
+          const expected = await unbroken(name);
+          assert.deepEqual(await modelOutcome(second, await fitSmall(second, 11, 12)), expected);
+          // The first one was not touched, and goes on too.
+          assert.deepEqual(await modelOutcome(first, await fitSmall(first, 11, 12)), expected);
+        });
+      }
+    }
+
+    it('a swapped one finds its variables by itself once the first is gone', async () => {
+      const first = await halves('adam');
+      (first.optimizer as SWA).swapSwaSgd();
+      const second = await handlers['a handler in memory']!(first);
+      const swa = second.optimizer as SWA;
+      assert.isTrue(swa.swapped);
+      // While both are there either could be meant, and neither is touched.
+      const before = [first, second].map((model) => valuesOf(variablesOf(model)));
+      await assertFails(() => swa.swapSwaSgd(), /^No variable is known yet/);
+      assert.deepEqual(
+        [first, second].map((model) => valuesOf(variablesOf(model))),
+        before,
+      );
+      first.optimizer.dispose();
+      first.dispose();
+      swa.swapSwaSgd();
+      assert.isFalse(swa.swapped);
+      assert.deepEqual(
+        await modelOutcome(second, await fitSmall(second, 11, 12)),
+        await unbroken('adam'),
+      );
+    });
+
+    it('a swapped one beside the first swaps once its groups are named', async () => {
+      const first = await halves('momentum');
+      (first.optimizer as SWA).swapSwaSgd();
+      const second = await handlers['fileSystem(path)']!(first);
+      const swa = second.optimizer as SWA;
+      const byName = new Map(variablesOf(second).map((variable) => [variable.name, variable]));
+      for (const { params, lr, optimizer } of (first.optimizer as SWA).paramGroups) {
+        const { momentum } = optimizer.getConfig() as { momentum: number };
+        swa.addParamGroup({
+          params: params.map(({ name }) => byName.get(`${name}_1`)!),
+          lr,
+          momentum,
+        });
+      }
+      swa.swapSwaSgd();
+      first.optimizer.dispose();
+      first.dispose();
+      assert.deepEqual(
+        await modelOutcome(second, await fitSmall(second, 11, 12)),
+        await unbroken('momentum'),
+      );
+    });
+
+    it('updateSwa takes the weights of a loaded model before its first step', async () => {
+      const first = await halves('sgd');
+      const second = await handlers['a handler in memory']!(first);
+      first.optimizer.dispose();
+      first.dispose();
+      const swa = second.optimizer as SWA;
+      swa.updateSwa();
+      assert.deepEqual(
+        swa.paramGroups.map(({ n_avg }) => n_avg),
+        [3, 3, 3],
+      );
+      swa.dispose();
+      second.dispose();
+    });
   });
 
   it('leaves no tensor for each save, and none after dispose', async () => {

@@ -1,6 +1,6 @@
 /**
  * Stopped and gone on with in another process is never stopped, bit for bit. One process saves all
- * runs (resume_run.ts), another loads them; they run on the backend of the specs.
+ * runs of resume_run.ts, another loads them; they run on the backend of the specs.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
@@ -21,9 +21,9 @@ describe('resume in a fresh process', () => {
     this.timeout(180_000);
     mkdirSync(temporary, { recursive: true });
     folder = mkdtempSync(path.join(temporary, 'resume-'));
-    const script = path.join(folder, 'resume_run.mjs');
+    const script = path.join(folder, 'resume_child.mjs');
     await build({
-      entryPoints: [path.join(import.meta.dirname, 'resume_run.ts')],
+      entryPoints: [path.join(import.meta.dirname, 'resume_child.ts')],
       outfile: script,
       bundle: true,
       platform: 'node',

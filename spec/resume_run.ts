@@ -1,13 +1,9 @@
 /**
- * Runs that are stopped and go on in another process, for resume.spec.ts. As a script:
- * `save FOLDER` trains the first half of every run and saves it, `resume FOLDER` loads, trains the
- * second half and saves what came out.
+ * Runs that are stopped and go on in another process: what resume.spec.ts and resume_child.ts share.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import path from 'node:path';
-import { startBackend } from '../examples/demo/backend.js';
-import type { BackendName } from '../examples/demo/options.js';
 import { loadStateDict, saveStateDict, SWA, SWALR } from '../lib/index.js';
 import type { SWALRStateDict, SWAOptions, SWAStateDict, TensorData } from '../lib/index.js';
 import { fileSystem } from '../lib/node.js';
@@ -271,22 +267,10 @@ function modelRun(name: string, several: boolean, swapped: boolean): Run {
   };
 }
 
-// --- The script ----------------------------------------------------------------------------------
+// --- Files ----------------------------------------------------------------------------------
 
 /** The file of a run, and of what came out of it. */
 export function filesOf(folder: string, run: Run): { state: string; outcome: string } {
   const name = path.join(folder, String(RUNS.indexOf(run)));
   return { state: `${name}.swa`, outcome: `${name}.outcome.swa` };
-}
-
-const [, script, action, folder] = process.argv;
-if (script?.endsWith('resume_run.mjs') && folder !== undefined) {
-  const backend = process.env['BACKEND'] ?? 'cpu';
-  const ran = await startBackend(backend as BackendName, () => {});
-  if (ran !== backend) throw new Error(`backend ${ran}, not ${backend}`);
-  for (const run of RUNS) {
-    const { state, outcome } = filesOf(folder, run);
-    if (action === 'save') await run.save(state);
-    else await saveStateDict(fileSystem(outcome), await run.resume(state));
-  }
 }

@@ -522,6 +522,40 @@ describe('stateDict and loadStateDict', () => {
       assert.deepEqual([third.paramGroups.length, tf.memory().numTensors], [0, numTensors]);
     });
 
+    it('makes them of names that tfjs-layers numbered, but not of two for one', async () => {
+      const of = (...names: string[]) => names.map((name, i) => variable([8 + i], name));
+      const saved = of('stem/a', 'stem/b_2');
+      const paramGroups = [{ params: saved[1]! }, { params: saved[0]! }];
+      const options = { swaStart: 0, swaFreq: 1 };
+      const first = swaOf(tf.train.momentum(0.5, 0.5), { ...options, paramGroups });
+      first.minimize(half(...saved));
+      const state = await first.stateDict();
+      const loaded = async () => {
+        const swa = swaOf(tf.train.momentum(0.5, 0.5), options);
+        await swa.loadStateDict(state);
+        return swa;
+      };
+      const second = await loaded();
+      const vs = of('stem/a_4', 'stem/b');
+      second.minimize(half(...vs), false, vs);
+      assert.deepEqual(
+        second.paramGroups.map(({ params }) => params.map(({ name }) => name)),
+        [['stem/b'], ['stem/a_4']],
+      );
+      for (const names of [
+        ['stem/a_5', 'stem/b_5', 'stem/b_6'],
+        ['stem/a_7', 'stem/c'],
+      ]) {
+        const third = await loaded();
+        const others = of(...names);
+        await assertFails(
+          () => third.minimize(half(...others), false, others),
+          'Loading several parameter groups needs a wrapper built with the same paramGroups',
+        );
+        assert.deepEqual(bits(others).flat(), [8, 9, 10].slice(0, names.length));
+      }
+    });
+
     it('shows and takes a learning rate in the meantime, as a scheduler sets it', async () => {
       const v = variable([8]);
       const first = swaOf(tf.train.sgd(0.5));
@@ -817,6 +851,36 @@ describe('stateDict and loadStateDict', () => {
       await third.setWeights(await second.getWeights());
       third.minimize(half(v), false, [v]); // velocity 2 + 2 = 4, 2 - 2 = 0
       assert.deepEqual([v.dataSync()[0], third.paramGroups[0]!.n_avg], [0, 2]);
+    });
+
+    it('let a wrapper find its variables, where names leave no doubt', async () => {
+      const names = ['found/a', 'found/b_1'];
+      const vs = names.map((name, i) => variable([8 + i], name));
+      const paramGroups = [{ params: vs[1]! }, { params: vs[0]!, momentum: 0.25 }];
+      const options = { swaStart: 0, swaFreq: 1 };
+      const first = swaOf(tf.train.momentum(0.5, 0.5), { ...options, paramGroups });
+      for (let i = 0; i < 2; i++) first.minimize(half(...vs));
+      const weights = bits(vs);
+      first.swapSwaSgd();
+      const averages = bits(vs);
+      const state = await first.stateDict();
+
+      // By loadStateDict alone no variable is meant: the names could be anything's.
+      const second = swaOf(tf.train.momentum(0.5, 0.5), options);
+      await second.loadStateDict(state);
+      await assertFails(() => second.swapSwaSgd(), /^No variable is known yet/);
+      const third = swaOf(tf.train.momentum(0.5, 0.5), options);
+      await third.setWeights(await first.getWeights());
+      const other = variable([1], 'found/b_7');
+      await assertFails(() => third.swapSwaSgd(), /^No variable is known yet/);
+      assert.deepEqual(bits(vs), averages);
+      other.dispose();
+      third.swapSwaSgd();
+      assert.deepEqual(bits(vs), weights);
+      assert.deepEqual(
+        third.paramGroups.map(({ params }) => params),
+        first.paramGroups.map(({ params }) => params),
+      );
     });
 
     it('refuse the weights of another optimizer', async () => {
