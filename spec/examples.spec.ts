@@ -20,7 +20,22 @@ const run = async (name: string, ...args: string[]): Promise<string> => {
 describe('examples', () => {
   it('are all run here, or by demo.spec.ts', () => {
     const folders = readdirSync(path.join(root, 'examples')).filter((name) => name !== 'data');
-    assert.sameMembers(folders, ['demo', 'keras_swa', 'schedules', 'torch_swa_utils']);
+    assert.sameMembers(folders, [
+      'checkpoint',
+      'demo',
+      'keras_swa',
+      'schedules',
+      'torch_swa_utils',
+    ]);
+  });
+
+  it('checkpoint: stopped and resumed, the run ends as the one that was not', async () => {
+    const output = await run('checkpoint');
+    // 13 epochs of 8 steps are 104; averaged after 81, 84, ..., 102.
+    assert.include(output, 'resumed after epoch 13, with 8 values averaged');
+    const [, unbroken, resumed] = /^unbroken (\S+)[^]*^resumed (\S+)$/m.exec(output)!;
+    assert.equal(resumed, unbroken);
+    assert.isBelow(Number(resumed), 0.1);
   });
 
   it('torch_swa_utils: each averaged model separates the rings better than chance', async () => {
