@@ -906,8 +906,8 @@ describe('demo: the command', () => {
     const text = stopped.stdout.replaceAll('\n', ' ');
     const from = `Resumed from ${file}: done up to (seed 1/2 SWA, epoch 2/2|the end of seed 1/2); `;
     assert.match(text, new RegExp(`${from}about .* are left\\.`));
-    const [first] = stopped.stderr.match(/\d+(?=% \| seed)/)!;
-    assert.isAbove(Number(first), Number(killed.stderr.match(/\d+(?=% \| seed)/)![0]));
+    const percent = (text: string) => Number(/\d+(?=% \| seed)/.exec(text)![0]);
+    assert.isAbove(percent(stopped.stderr), percent(killed.stderr));
 
     const different = await run([...args, '--width', '5']);
     assert.deepEqual([different.code, different.stdout], [2, '']);
