@@ -855,6 +855,19 @@ describe('stateDict and loadStateDict', () => {
     assert.deepEqual(await swa.stateDict(), state);
   });
 
+  it('carries the slots of an optimizer that was used before it was wrapped', async () => {
+    const [v, w] = [variable([8]), variable([8])];
+    const options = { paramGroups: [{ params: v }] };
+    const used = tf.train.momentum(0.5, 0.5);
+    used.minimize(half(v), false, [v]); // velocity 8, 8 - 4 = 4
+    const first = swaOf(used, options);
+    const second = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: w }] });
+    await second.loadStateDict(await first.stateDict());
+    w.assign(v);
+    second.minimize(half(w)); // velocity 4 + 4 = 8, 4 - 4 = 0
+    assert.equal(w.dataSync()[0], 0);
+  });
+
   it('a wrapper without steps saves and loads, silently', async () => {
     const v = variable([8]);
     const warnings = await warningsOf(async () => {
