@@ -117,7 +117,7 @@ function mutated(
   };
   visit(copy);
   const [holder, key] = places[where % places.length]!;
-  if (to === undefined) delete holder[key];
+  if (to === undefined) Reflect.deleteProperty(holder, key);
   else Object.defineProperty(holder, key, { value: to });
   const text = JSON.stringify(copy.state) ?? '';
   const bytes = copy.weightData instanceof ArrayBuffer ? [copy.weightData] : [];

@@ -1,6 +1,13 @@
 /** A second reader of checkpoint files, from README.md alone: it imports nothing of tfjs-swa. */
 import assert from 'node:assert';
 
+/** An entry of `weightSpecs`. */
+interface Spec {
+  name: string;
+  dtype: string;
+  shape: number[];
+}
+
 /** The state in a file. */
 export function read(file: Uint8Array): unknown {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
@@ -10,8 +17,10 @@ export function read(file: Uint8Array): unknown {
   const start = 16 + view.getUint32(12, true);
   const end = file.length - 4;
   assert.equal(view.getUint32(end, true), crc32(file.subarray(0, end)));
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(16, start)));
-  const total = [header.weightData].flat().reduce((sum, length) => sum + length, 0);
+  const header: { artifacts: unknown; weightData: number | number[] } = JSON.parse(
+    new TextDecoder().decode(file.subarray(16, start)),
+  );
+  const total = [header.weightData].flat().reduce((sum, length: number) => sum + length, 0);
   assert.equal(total, end - start);
   return readCheckpoint(header.artifacts, file.subarray(start, end));
 }
@@ -24,9 +33,8 @@ export function readCheckpoint(artifacts: any, weights: Uint8Array): unknown {
   const bytes = Buffer.concat([Buffer.from(state), weights]);
   assert.equal(crc32(bytes).toString(16).padStart(8, '0'), checksum);
 
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON
-  const specs: any[] = artifacts.weightSpecs;
-  const sizeOf = ({ dtype, shape }: { dtype: string; shape: number[] }): number =>
+  const specs: Spec[] = artifacts.weightSpecs;
+  const sizeOf = ({ dtype, shape }: Spec): number =>
     shape.reduce((size, length) => size * length, dtype === 'bool' ? 1 : 4);
   const offsets = specs.map((_, i) => specs.slice(0, i).reduce((sum, s) => sum + sizeOf(s), 0));
   return JSON.parse(state, (_, value) => {
@@ -36,9 +44,9 @@ export function readCheckpoint(artifacts: any, weights: Uint8Array): unknown {
       return Object.fromEntries(named);
     }
     if (typeof value.$ === 'string') return Number(value.$);
-    const { index, name, dtype, shape } = value.$;
+    const { index, name, dtype, shape } = value.$ as Spec & { index: number };
     assert.deepEqual(specs[index], { name: `${index}/${name}`, dtype, shape });
-    const end = offsets[index]! + sizeOf(specs[index]);
+    const end = offsets[index]! + sizeOf(specs[index]!);
     const part = Uint8Array.from(weights.subarray(offsets[index], end)); // a copy, so aligned
     const array = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype as 'bool'];
     return { name, dtype, shape, values: new array(part.buffer) };
