@@ -37,4 +37,6 @@ mocha.setup({
 });
 const grep = query.get('grep');
 if (grep) mocha.grep(grep);
-Object.assign(window, { failures: import('specs').then(() => new Promise((resolve) => mocha.run(resolve))) });
+Object.assign(window, {
+  failures: import('specs').then(() => new Promise((resolve) => mocha.run(resolve))),
+});

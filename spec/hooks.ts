@@ -18,7 +18,9 @@ export function rootHooks(start: () => Promise<void>) {
   return {
     async beforeAll(): Promise<void> {
       await start();
-      void (deviceOf(tf.backend()) as any)?.lost.then((x: any) => console.log('LOST', x.reason, x.message));
+      void (deviceOf(tf.backend()) as any)?.lost.then((x: any) =>
+        console.log('LOST', x.reason, x.message),
+      );
       deviceOf(tf.backend())?.addEventListener('uncapturederror', ({ error }) => {
         gpuErrors.push(error.message);
       });

@@ -28,6 +28,11 @@ export function variable(
   return own(tf.tidy(() => tf.variable(tf.tensor(values, undefined, 'float32'), trainable, name)));
 }
 
+/** The values of tensors; not by `dataSync`, which WebGPU is poor at (spec/backends.ts). */
+export function valuesOf(tensors: readonly tf.Tensor[]): Promise<number[][]> {
+  return Promise.all(tensors.map(async (tensor) => [...(await tensor.data())]));
+}
+
 /** Runs `f` and returns what it wrote with `console.warn`. */
 export async function warningsOf(f: () => unknown): Promise<string[]> {
   const warnings: string[] = [];
