@@ -18,17 +18,14 @@ export function rootHooks(start: () => Promise<void>) {
   return {
     async beforeAll(): Promise<void> {
       await start();
-      void (deviceOf(tf.backend()) as any)?.lost.then((x: any) =>
-        console.log('LOST', x.reason, x.message),
-      );
-      deviceOf(tf.backend())?.addEventListener('uncapturederror', ({ error }) => {
+      webGpu()?.device.addEventListener('uncapturederror', ({ error }) => {
         gpuErrors.push(error.message);
       });
     },
     beforeEach(this: Mocha.Context): void {
       ({ numTensors: tensors, numBytes: bytes } = tf.memory());
-      const device = deviceOf(tf.backend());
-      if (device) failOnGpuErrors(this.currentTest!, device, gpuErrors);
+      const backend = webGpu();
+      if (backend) failOnGpuErrors(this.currentTest!, backend, gpuErrors);
     },
     afterEach(this: Mocha.Context): void {
       disposeOwned();
@@ -49,18 +46,29 @@ interface Device {
   addEventListener(type: string, listener: (event: { error: Error }) => void): void;
   queue: { onSubmittedWorkDone(): Promise<void> };
 }
-const deviceOf = (backend: object) => (backend as { device?: Device }).device;
+interface WebGpuBackend {
+  device: Device;
+  commandEncoder: unknown;
+  endComputePassEncoder(): void;
+  submitQueue(): void;
+}
+
+/** The current backend, if it is that of WebGPU. */
+function webGpu(): WebGpuBackend | null {
+  return tf.getBackend() === 'webgpu' ? (tf.backend() as unknown as WebGpuBackend) : null;
+}
 
 /** WebGPU tells of a wrong command later, to nobody: has the spec wait for that, and fail. */
-function failOnGpuErrors(test: Mocha.Runnable, device: Device, errors: string[]): void {
+function failOnGpuErrors(test: Mocha.Runnable, backend: WebGpuBackend, errors: string[]): void {
   const body = test.fn as ((this: Mocha.Context) => unknown) | undefined;
   if (!body) return;
   test.fn = async function (this: Mocha.Context) {
     errors.length = 0;
     await body.call(this);
-    const backend = tf.backend() as unknown as { commandEncoder: unknown; submitQueue(): void };
+    // Up to 15 commands are recorded and not sent yet (tfjs-backend-webgpu 4.22).
+    backend.endComputePassEncoder();
     if (backend.commandEncoder) backend.submitQueue();
-    await device.queue.onSubmittedWorkDone();
+    await backend.device.queue.onSubmittedWorkDone();
     assert.deepEqual(errors, [], 'uncaptured errors of the GPU');
   };
 }
