@@ -1,40 +1,87 @@
-import { build, type Plugin } from 'esbuild';
-import { readFileSync } from 'node:fs';
+/**
+ * Runs the specs of behaviour in headless Chromium on one of tfjs's backends there, and says what
+ * mocha says in Node.
+ *
+ *   npx tsx .ci/browser.ts cpu|wasm|webgl|webgpu [--grep PATTERN]
+ */
+import { build } from 'esbuild';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
-const root = path.dirname(import.meta.dirname);
-const names = ['swa','average','averaged_model','param_groups','learning_rate','lr_scheduler','schedules','state_dict','swap','options','bn_update','layers','properties','swa_callback'];
-const [backend = 'cpu', grep=''] = process.argv.slice(2);
-const plugin: Plugin = { name: 'specs', setup(b) {
-  b.onResolve({ filter: /^specs$/ }, () => ({ path: 'specs', namespace: 'specs' }));
-  b.onLoad({ filter: /.*/, namespace: 'specs' }, () => ({ contents: names.map((n) => `import './spec/${n}.spec.ts';`).join('\n'), resolveDir: root }));
-  b.onResolve({ filter: /^node:fs$/ }, () => ({ path: 'fs', namespace: 'fs' }));
-  b.onLoad({ filter: /.*/, namespace: 'fs' }, () => ({ contents: `export function readFileSync(url) { const r = new XMLHttpRequest(); r.open('GET', url, false); r.send(); return r.responseText; }` }));
-}};
-const t0 = Date.now();
-const { outputFiles } = await build({ entryPoints: [path.join(root, 'spec/browser.ts')], bundle: true, format: 'esm', write: false, plugins: [plugin], sourcemap: 'inline', define: { 'process.env.NODE_ENV': '"test"' }, logLevel: 'warning', ignoreAnnotations: true });
-console.log('bundle', Date.now() - t0, outputFiles[0]!.contents.length);
-const server = createServer((req, res) => {
-  const p = new URL(req.url!, 'http://x').pathname;
-  const send = (type: string, body: string | Uint8Array) => { res.writeHead(200, { 'content-type': type }); res.end(body); };
-  if (p === '/') return send('text/html', '<!doctype html><meta charset=utf-8><div id=mocha></div><script src=/mocha.js></script><script type=module src=/spec/browser.js></script>');
-  if (p === '/mocha.js') return send('text/javascript', readFileSync(path.join(root, 'node_modules/mocha/mocha.js')));
-  if (p === '/spec/browser.js') return send('text/javascript', outputFiles[0]!.contents);
-  if (p.startsWith('/wasm/')) return send('application/wasm', readFileSync(path.join(root, 'node_modules/@tensorflow/tfjs-backend-wasm/dist', p.slice(6))));
-  if (p.startsWith('/spec/golden/')) return send('application/json', readFileSync(path.join(root, p)));
-  res.writeHead(404); res.end();
-}).listen(0, '127.0.0.1');
-await new Promise((r) => server.once('listening', r));
-const { port } = server.address() as { port: number };
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-vulkan=swiftshader','--use-angle=swiftshader','--use-webgpu-adapter=swiftshader','--enable-features=Vulkan'] });
-const page = await browser.newPage();
-page.on('console', (m) => console.log('[console]', m.text()));
-page.on('pageerror', (e) => console.log('[pageerror]', e));
-await page.exposeFunction('print', (l: string) => console.log(l));
-await page.goto(`http://127.0.0.1:${port}/?backend=${backend}&grep=${encodeURIComponent(grep)}`);
-await page.waitForFunction('window.failures', undefined, {timeout: 0});
-const failures = await page.evaluate('window.failures');
-console.log('failures', failures);
-await browser.close();
-server.close();
+import { parseArgs } from 'node:util';
+import { behaviourSpecs, root } from './behaviour.js';
+import { launchChromium } from './chromium.js';
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { grep: { type: 'string', default: '' } },
+});
+const [backend = 'cpu'] = positionals;
+
+/** The specs as one script, after what makes the page ready for them. */
+async function bundle(): Promise<string> {
+  const files = ['spec/browser.ts', ...behaviourSpecs()];
+  const { outputFiles } = await build({
+    stdin: { contents: files.map((f) => `import './${f}';`).join('\n'), resolveDir: root },
+    bundle: true,
+    format: 'esm',
+    sourcemap: 'inline',
+    write: false,
+    alias: { 'node:fs': path.join(root, 'spec/browser_fs.ts') },
+    ignoreAnnotations: true, // package.json says of the package, not of specs, what has no effect
+    logLevel: 'warning',
+  });
+  return outputFiles[0]!.text;
+}
+
+const script = await bundle();
+const page = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="mocha"></div>
+<script src="/mocha.js"></script><script type="module" src="/spec/bundle.js"></script>`;
+const modules = path.join(root, 'node_modules');
+
+/** What is served: its media type, and its text or the file that holds it. */
+function answer(url: string): [string, string | Promise<Buffer>] | undefined {
+  const name = path.posix.basename(url);
+  if (url === '/') return ['text/html', page];
+  if (url === '/spec/bundle.js') return ['text/javascript', script];
+  if (url === '/mocha.js') return ['text/javascript', readFile(`${modules}/mocha/mocha.js`)];
+  if (url === `/spec/golden/${name}`) {
+    return ['application/json', readFile(path.join(root, url))];
+  }
+  if (url === `/wasm/${name}`) {
+    const folder = `${modules}/@tensorflow/tfjs-backend-wasm/dist`;
+    return ['application/wasm', readFile(path.join(folder, name))];
+  }
+  return undefined;
+}
+
+const server = createServer((request, response) => {
+  const { pathname } = new URL(request.url!, 'http://localhost');
+  const [type, content] = answer(pathname) ?? ['text/plain', Promise.reject(new Error('unknown'))];
+  Promise.resolve(content).then(
+    (body) => response.writeHead(200, { 'content-type': type }).end(body),
+    () => response.writeHead(404).end(),
+  );
+});
+await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+const { port } = server.address() as AddressInfo;
+
+const browser = await launchChromium();
+const tab = await browser.newPage();
+const broken = new Promise<never>((_, reject) => {
+  tab.on('crash', () => reject(new Error('the page crashed')));
+  tab.on('pageerror', reject);
+});
+await tab.exposeFunction('print', (line: string) => console.log(line));
+const query = new URLSearchParams({ backend, grep: values.grep });
+const run = async (): Promise<number> => {
+  await tab.goto(`http://127.0.0.1:${port}/?${query}`);
+  return tab.evaluate(() => new Promise<number>((resolve) => void mocha.run(resolve)));
+};
+try {
+  process.exitCode = Math.min(await Promise.race([run(), broken]), 1);
+} finally {
+  await browser.close();
+  server.close();
+}

@@ -4,6 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
 import { SWA, updateBn, type BnLoader, type BnUpdateOptions } from '../lib/index.js';
+import { shareOf } from './backends.js';
 import { assertClose, assertFails, golden, own, random, valuesOf, variable } from './support.js';
 
 interface Moments {
@@ -287,7 +288,7 @@ describe('updateBn: whose statistics', () => {
         await updateBn(cut(rows, [...sizes, left]), model);
         await assertMoments(bn, expected, 3e-6);
       }),
-      { seed: 20180314, numRuns: 100 },
+      { seed: 20180314, numRuns: shareOf(100) },
     );
   });
 

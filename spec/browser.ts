@@ -1,6 +1,6 @@
 /**
- * The specs of behaviour in a page, which .ci/browser.ts bundles, serves and opens as
- * `/?backend=NAME`. What mocha writes goes to `print`, which that defines.
+ * What spec/setup.ts is in Node, in a page: .ci/browser.ts bundles this before the specs, serves
+ * both and opens them as `/?backend=NAME&grep=PATTERN`. What mocha says goes to its `print`.
  */
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
@@ -12,31 +12,28 @@ import { assert } from 'chai';
 import { rootHooks } from './hooks.js';
 
 declare const print: (line: string) => void;
-declare const specs: string;
 
 const query = new URLSearchParams(location.search);
 
-const name = query.get('backend')!;
+async function startBackend(): Promise<void> {
+  const name = query.get('backend')!;
+  setWasmPaths('/wasm/');
+  // Else both run their kernels in JavaScript where tensors are small, as most are here.
+  for (const flag of ['WEBGL_CPU_FORWARD', 'WEBGPU_CPU_FORWARD']) tf.env().set(flag, false);
+  assert.isTrue(await tf.setBackend(name), `backend ${name} does not start`);
+  await tf.ready();
+  if (name === 'webgl') assert.isTrue(tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED'));
+}
 
-Mocha.reporters.Base.consoleLog = (format = '', ...values: unknown[]) =>
+Mocha.reporters.Base.consoleLog = (format = '', ...values: unknown[]) => {
   print(String(format).replace(/%[sd]/g, () => String(values.shift())));
-
+};
 mocha.setup({
   ui: 'bdd',
   reporter: Mocha.reporters.Spec,
   timeout: 60_000,
   forbidOnly: true,
   forbidPending: true,
-  rootHooks: rootHooks(async () => {
-    // Else the two run kernels on small tensors, as most here are, in JavaScript.
-    for (const flag of ['WEBGL_CPU_FORWARD', 'WEBGPU_CPU_FORWARD']) tf.env().set(flag, false);
-    setWasmPaths('/wasm/');
-    assert.isTrue(await tf.setBackend(name), `backend ${name} does not start`);
-    await tf.ready();
-  }),
-});
-const grep = query.get('grep');
-if (grep) mocha.grep(grep);
-Object.assign(window, {
-  failures: import('specs').then(() => new Promise((resolve) => mocha.run(resolve))),
+  grep: query.get('grep') ?? '',
+  rootHooks: rootHooks(startBackend),
 });

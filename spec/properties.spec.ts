@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
 import { SWA, type ParamGroupOptions, type SWAOptions, type SWAStateDict } from '../lib/index.js';
+import { shareOf } from './backends.js';
 import { assertClose, assertFails, random, valuesOf, warningsOf } from './support.js';
 
 type Shape = number[];
@@ -436,7 +437,7 @@ describe('any program of steps, updates, swaps, added groups and reloads', () =>
           bench.dispose();
         },
       ),
-      { seed: 1803, numRuns: 150 },
+      { seed: 1803, numRuns: shareOf(150) },
     );
   });
 
@@ -467,7 +468,7 @@ describe('any program of steps, updates, swaps, added groups and reloads', () =>
           assert.deepEqual(resumed, straight);
         },
       ),
-      { seed: 5407, numRuns: 100 },
+      { seed: 5407, numRuns: shareOf(100) },
     );
   });
 });
