@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the real @tensorflow/tfjs-node-gpu in .node-gpu, a folder of its own that git ignores: half a
 # minute, 0.9 GB, package registries alone. Its install script would download libtensorflow from a
-# host that is often out of reach; here it comes out of the wheel that PyPI has of the same version.
-# Where `nvidia-smi` finds a GPU it is the wheel that is built for CUDA, and CUDA's libraries beside
-# it; else the one for processors. What is built already is left as it is: remove the folder to begin
+# host that is often out of reach; here it comes out of PyPI's wheel of TensorFlow.
+# Where `nvidia-smi` finds a GPU it is the wheel that is built for CUDA, with CUDA's libraries, also
+# from PyPI (5 GB); else the one for processors. What is built already is left as it is: remove the folder to begin
 # anew. Needs Node >= 20 with its headers, g++, make, python3 and pip.
 #
 #   npm run node-gpu            # builds it, then `npm test` runs the specs on it
@@ -11,11 +11,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=$(node -p "require('@tensorflow/tfjs-core/package.json').version")
-tensorflow=2.15.1 # the last whose C++ headers libtensorflow 2.9's bindings still compile against
-wheel=tensorflow-cpu cuda=no
-if nvidia-smi > /dev/null 2>&1; then wheel=tensorflow cuda=yes; fi
-wheel=${NODE_GPU_WHEEL:-$wheel}
-built="tfjs-node-gpu $version, $wheel $tensorflow, CUDA $cuda"
+tensorflow=2.15.1 # seen to work under tfjs-node-gpu 4.22, which was made for 2.9
+wheel=tensorflow-cpu
+if nvidia-smi > /dev/null 2>&1; then wheel=tensorflow; fi
+built="tfjs-node-gpu $version on $wheel $tensorflow"
 
 mkdir -p .node-gpu
 cd .node-gpu
@@ -23,7 +22,7 @@ if [[ $(cat built 2> /dev/null) == "$built" ]]; then
   echo "$built: built already"
   exit
 fi
-rm -rf -- built cuda node_modules package-lock.json wheel
+rm -rf built node_modules package-lock.json wheel
 
 say() { printf '%s\n' "node-gpu: $*"; }
 
@@ -62,6 +61,18 @@ with zipfile.ZipFile(wheel) as archive:
         unpack(name, f'{deps}/lib/{file}')
         os.symlink(file, f'{deps}/lib/{short}')
 END
+if [[ $wheel == tensorflow ]]; then
+  say "CUDA's libraries, of the versions that the wheel names; it looks for them beside its folder"
+  python3 - wheel/*.whl << 'END' > wheel/cuda.txt
+import re, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    name = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+    metadata = archive.read(name).decode()
+pattern = r"^Requires-Dist: (nvidia-[^ ]+) \((==[^)]+)\) ; extra == 'and-cuda'"
+print('\n'.join(package + version for package, version in re.findall(pattern, metadata, re.M)))
+END
+  "${pip[@]}" install --no-deps --target "$package/deps" --requirement wheel/cuda.txt
+fi
 rm -rf wheel
 
 say "the binding"
