@@ -147,6 +147,9 @@ async function inOrder(target: string, save: () => Promise<void>): Promise<void>
   }
 }
 
+/** This machine, in the name of a temporary file, whose parts are set off by dots. */
+const HOST = os.hostname().replaceAll('.', '_');
+
 /** The temporary files that this thread writes at the moment. */
 const writing = new Set<string>();
 
@@ -156,7 +159,7 @@ async function save(given: string, parts: Uint8Array[], createFolder: boolean): 
   const folder = path.dirname(target);
   await clear(folder, path.basename(target));
 
-  const owner = [os.hostname(), process.pid, threadId, randomUUID()].join('.');
+  const owner = [HOST, process.pid, threadId, randomUUID()].join('.');
   const temporary = path.join(folder, `.${path.basename(target)}.${owner}.tmp`);
   writing.add(temporary);
   try {
@@ -205,9 +208,9 @@ async function clear(folder: string, name: string): Promise<void> {
     if (!entry.startsWith(`.${name}.`) || !entry.endsWith('.tmp')) continue;
     const file = path.join(folder, entry);
     const [, host, pid, thread] =
-      /^(.*)\.(\d+)\.(\d+)\.[-0-9a-f]{36}$/.exec(entry.slice(name.length + 2, -4)) ?? [];
+      /^([^.]*)\.(\d+)\.(\d+)\.[-0-9a-f]{36}$/.exec(entry.slice(name.length + 2, -4)) ?? [];
     if (host === undefined || writing.has(file)) continue;
-    const here = host === os.hostname();
+    const here = host === HOST;
     const mine = here && Number(pid) === process.pid;
     const gone = here && (mine ? Number(thread) === threadId : !isAlive(Number(pid)));
     // It may be gone by now, cleared by another.

@@ -57,7 +57,7 @@ function withText(artifacts: tf.io.ModelArtifacts, text: string): tf.io.ModelArt
   const checksum = referenceCrc(bytes).toString(16).padStart(8, '0');
   return {
     ...artifacts,
-    modelTopology: { ...artifacts.modelTopology, state: text, checksum },
+    modelTopology: { ...(artifacts.modelTopology as object), state: text, checksum },
   };
 }
 
@@ -280,7 +280,9 @@ describe('saveStateDict and loadStateDict', () => {
   describe('refuses to save', () => {
     const cycle: unknown[] = [];
     cycle.push({ cycle });
-    class Box {}
+    class Box {
+      size = 1;
+    }
     const deep = (levels: number): unknown =>
       Array.from({ length: levels }).reduce((inner) => [inner], 0);
     const plain = 'expected plain data: records, lists, strings, numbers, booleans, null';

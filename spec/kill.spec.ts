@@ -11,6 +11,7 @@ import { inFolder } from './handlers.js';
 import { random } from './support.js';
 
 const kills = { quick: 20, ci: 300, soak: 1000 }[effort];
+const LANES = 4;
 /** Numbers in each of two buffers: a save takes some milliseconds. */
 const LENGTH = 50_000;
 
@@ -29,58 +30,69 @@ describe('a process that is killed while it saves', function () {
         format: 'esm',
         packages: 'external',
       });
-      const states = path.join(folder, 'states');
-      const file = path.join(states, 'state.swa');
-      await fileSystem(file, { createFolder: true }).save!({ modelTopology: { number: 0 } });
-
-      const next = random(20261124);
-      let last = 0; // the last number that a child said to be done
-      let inTheMiddle = 0;
-      for (let kill = 0; kill < kills; kill++) {
-        const { done, code } = await killed(
-          child,
-          [file, String(last + 1), String(LENGTH)],
-          next() * 25,
-        );
-        assert.isNull(code, 'it did not end by itself');
-        last = done ?? last;
-
-        const strays = readdirSync(states).filter((name) => name !== 'state.swa');
-        assert.isAtMost(strays.length, 1, `what one left, the next cleared: ${strays.join()}`);
-        inTheMiddle += strays.length;
-        const { modelTopology, weightData } = await fileSystem(file).load!();
-        const { number } = modelTopology as { number: number };
-        assert.include([last, last + 1], number, 'the one before, or the one after');
-        for (const buffer of (weightData ?? []) as ArrayBuffer[]) {
-          const values = new Float64Array(buffer);
-          assert.lengthOf(values, LENGTH);
-          assert.isTrue(values.every((value) => value === number));
-        }
-        last = number;
-      }
-      assert.isAbove(last, 0, 'some saves were done');
+      // Four at a time, each with a file of its own: a process spends its time waiting.
+      const lanes = Array.from({ length: LANES }, (_, lane) =>
+        killInTurn(child, path.join(folder, String(lane)), kills / LANES, random(lane)),
+      );
+      const inTheMiddle = (await Promise.all(lanes)).reduce((sum, count) => sum + count, 0);
       assert.isAbove(inTheMiddle, 0, 'some kills hit a save in the middle');
-
-      await fileSystem(file).save!({ modelTopology: { number: -1 } });
-      assert.deepEqual(readdirSync(states), ['state.swa'], 'the next save cleared what was left');
     }));
 });
 
-/** Runs a child, kills it some milliseconds after it has begun to save, and tells what it said. */
+/** Kills one child after another that saves to a file in the folder; how many left a file behind. */
+async function killInTurn(
+  child: string,
+  folder: string,
+  times: number,
+  next: () => number,
+): Promise<number> {
+  const file = path.join(folder, 'state.swa');
+  await fileSystem(file, { createFolder: true }).save!({ modelTopology: { number: 0 } });
+  let last = 0; // the number in the file
+  let inTheMiddle = 0;
+  for (let kill = 0; kill < times; kill++) {
+    const args = [file, String(last + 1), String(LENGTH)];
+    // One in four from its start, where most have not saved yet.
+    const [after, longest] = kill % 4 === 3 ? (['start', 100] as const) : (['save', 25] as const);
+    const { done, code } = await killed(child, args, after, next() * longest);
+    assert.isNull(code, 'it did not end by itself');
+
+    const strays = readdirSync(folder).filter((name) => name !== 'state.swa');
+    assert.isAtMost(strays.length, 1, `what one left, the next cleared: ${strays.join()}`);
+    inTheMiddle += strays.length;
+    const { modelTopology, weightData = [] } = await fileSystem(file).load!();
+    const { number } = modelTopology as { number: number };
+    const before = done ?? last;
+    assert.include([before, before + 1], number, 'the one before, or the one after');
+    for (const buffer of weightData as ArrayBuffer[]) {
+      const values = new Float64Array(buffer);
+      assert.lengthOf(values, LENGTH);
+      assert.isTrue(values.every((value) => value === number));
+    }
+    last = number;
+  }
+  assert.isAbove(last, 0, 'some saves were done');
+
+  await fileSystem(file).save!({ modelTopology: { number: -1 } });
+  assert.deepEqual(readdirSync(folder), ['state.swa'], 'the next save cleared what was left');
+  return inTheMiddle;
+}
+
+/** Runs a child, kills it some milliseconds after its start or its first save, tells what it said. */
 async function killed(
   script: string,
   args: string[],
+  after: 'start' | 'save',
   delay: number,
 ): Promise<{ done: number | undefined; code: number | null }> {
   const child = spawn(process.execPath, [script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: {},
   });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   const closed = once(child, 'close') as Promise<[number | null]>;
-  // Half of them before the first save is done, half at any moment after it.
-  if (delay > 12.5) await Promise.race([once(child.stdout, 'data'), closed]);
-  else await new Promise((resolve) => setTimeout(resolve, 30));
+  if (after === 'save') await Promise.race([once(child.stdout, 'data'), closed]);
   await new Promise((resolve) => setTimeout(resolve, delay));
   child.kill('SIGKILL');
   const [code] = await closed;
