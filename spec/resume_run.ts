@@ -269,8 +269,8 @@ function modelRun(name: string, several: boolean, swapped: boolean): Run {
 
 // --- Files ----------------------------------------------------------------------------------
 
-/** The file of a run, and of what came out of it. */
-export function filesOf(folder: string, run: Run): { state: string; outcome: string } {
+/** The files of a run: its state in the middle, and what came out. */
+export function filesOf(folder: string, run: Run) {
   const name = path.join(folder, String(RUNS.indexOf(run)));
-  return { state: `${name}.swa`, outcome: `${name}.outcome.swa` };
+  return { state: `${name}.swa`, unbroken: `${name}-unbroken.swa`, resumed: `${name}-resumed.swa` };
 }
