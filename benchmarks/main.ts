@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: what averaging costs, and what the wrapper costs a step.
+ * `npm run bench`: what averaging costs, what the wrapper costs a step, and a checkpoint.
  *
  *   --quick         few rounds and a model of a sixteenth of the size
  *   --backend NAME  cpu or wasm; default: both
@@ -14,6 +14,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchAverage } from './average.js';
+import { benchCheckpoint } from './checkpoint.js';
 import { table, type Row } from './measure.js';
 import { resnet50Shapes, sizeOf } from './shapes.js';
 import { benchMinimize, benchStep } from './step.js';
@@ -58,6 +59,7 @@ async function bench(backend: string): Promise<Row[]> {
 try {
   const rows: Row[] = [];
   for (const backend of values.backend) rows.push(...(await bench(backend)));
+  rows.push(...(await benchCheckpoint(`${model} with Adam`, shapes, rounds)));
   console.log(`Node ${process.version}, ${os.cpus()[0]?.model}, medians of ${rounds} rounds\n`);
   console.log(table(rows));
 } catch (error) {

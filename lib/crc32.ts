@@ -33,8 +33,8 @@ export function crc32(bytes: Uint8Array, before = 0, words = LITTLE_ENDIAN): num
   const byteByByte = (end: number): void => {
     for (; i < end; i++) remainder = t[(remainder ^ bytes[i]!) & 255]! ^ (remainder >>> 8);
   };
-  if (words) {
-    byteByByte(Math.min(-bytes.byteOffset & 3, bytes.length)); // words are aligned
+  if (words && bytes.length >= 16 + 3) {
+    byteByByte(-bytes.byteOffset & 3); // words are aligned
     const blocks = new Int32Array(
       bytes.buffer,
       bytes.byteOffset + i,

@@ -14,8 +14,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { threadId } from 'node:worker_threads';
+import * as zlib from 'node:zlib';
 import type { CheckpointHandler } from './checkpoint.js';
-import { crc32 } from './crc32.js';
+import { crc32 as ownCrc32 } from './crc32.js';
 import { checkKeys, invalid, isCount } from './options.js';
 
 /** Options of {@link fileSystem}. */
@@ -29,6 +30,14 @@ const MAGIC = Uint8Array.of(0x89, 0x53, 0x57, 0x41, 0x0d, 0x0a, 0x1a, 0x0a); // 
 const VERSION = 1;
 const PREAMBLE = MAGIC.length + 4 + 4;
 const TRAILER = 4;
+
+/** Node's own, where there is one (from 20.15 and 22.2 on): it is some twice as fast. */
+const { crc32: fastCrc32 = ownCrc32 } = zlib as { crc32?: typeof ownCrc32 };
+
+function crc32(bytes: Uint8Array, before = 0): number {
+  // zlib begins anew at 0 where there are no bytes.
+  return bytes.length === 0 ? before : fastCrc32(bytes, before);
+}
 
 /** The header: all of the artifacts but the weights, and the length of each buffer of these. */
 interface Header {
@@ -147,6 +156,9 @@ async function inOrder(target: string, save: () => Promise<void>): Promise<void>
   }
 }
 
+/** This machine, in the name of a temporary file, whose parts are set off by dots. */
+const HOST = os.hostname().replaceAll('.', '_');
+
 /** The temporary files that this thread writes at the moment. */
 const writing = new Set<string>();
 
@@ -156,7 +168,7 @@ async function save(given: string, parts: Uint8Array[], createFolder: boolean): 
   const folder = path.dirname(target);
   await clear(folder, path.basename(target));
 
-  const owner = [os.hostname(), process.pid, threadId, randomUUID()].join('.');
+  const owner = [HOST, process.pid, threadId, randomUUID()].join('.');
   const temporary = path.join(folder, `.${path.basename(target)}.${owner}.tmp`);
   writing.add(temporary);
   try {
@@ -205,9 +217,9 @@ async function clear(folder: string, name: string): Promise<void> {
     if (!entry.startsWith(`.${name}.`) || !entry.endsWith('.tmp')) continue;
     const file = path.join(folder, entry);
     const [, host, pid, thread] =
-      /^(.*)\.(\d+)\.(\d+)\.[-0-9a-f]{36}$/.exec(entry.slice(name.length + 2, -4)) ?? [];
+      /^([^.]*)\.(\d+)\.(\d+)\.[-0-9a-f]{36}$/.exec(entry.slice(name.length + 2, -4)) ?? [];
     if (host === undefined || writing.has(file)) continue;
-    const here = host === os.hostname();
+    const here = host === HOST;
     const mine = here && Number(pid) === process.pid;
     const gone = here && (mine ? Number(thread) === threadId : !isAlive(Number(pid)));
     // It may be gone by now, cleared by another.

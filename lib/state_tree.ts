@@ -141,7 +141,13 @@ export function unflatten(text: string): { state: unknown; tensors: TensorSpec[]
       }),
     );
   };
-  const state = decode('state', JSON.parse(text), 0);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw new Error('its state is no JSON', { cause: error });
+  }
+  const state = decode('state', parsed, 0);
   const inOrder = Array.from(
     { length: tensors.size },
     (_, i) => tensors.get(i) ?? invalid('state', state, `a tensor ${i} of ${tensors.size}`),

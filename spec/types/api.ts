@@ -7,6 +7,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as data from '@tensorflow/tfjs-data';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
+  loadStateDict,
+  saveStateDict,
   SWA,
   updateBn,
   type ParamGroup,
@@ -223,4 +225,23 @@ export async function layers(model: tfl.LayersModel): Promise<void> {
 
   // @ts-expect-error 2322 a class is no optimizer
   model.compile({ optimizer: SWA, loss: 'meanSquaredError' });
+}
+
+export async function checkpoints(): Promise<void> {
+  await saveStateDict('file://state', await swa.stateDict());
+  await saveStateDict('file://state', { swa: await swa.stateDict(), epoch: 1, best: null });
+  same<Awaited<ReturnType<typeof loadStateDict>>, SWAStateDict>(true);
+  const { epoch } = await loadStateDict<{ epoch: number }>('file://state');
+  same<typeof epoch, number>(true);
+
+  // @ts-expect-error 2322 a function is no plain data
+  await saveStateDict('file://state', { lr: () => 0.1 });
+  // @ts-expect-error 2322 nor is undefined
+  await saveStateDict('file://state', { losses: [undefined] });
+  // @ts-expect-error 2345 nor a class with methods
+  await saveStateDict('file://state', new Map([['epoch', 1]]));
+  // @ts-expect-error 2322 nor an array of values that does not tell its shape
+  await saveStateDict('file://state', { values: new Float32Array(1) });
+  // @ts-expect-error 2345 a URL or a handler
+  await saveStateDict(3, {});
 }
