@@ -173,9 +173,12 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   if (!frozen && !own) {
     layer.call = function (inputs, kwargs) {
       if (!kwargs?.training) return call!.call(this, inputs, kwargs);
+      const input = Array.isArray(inputs) ? inputs[0]! : inputs;
+      // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
+      if (input.size === 0) return tf.clone(input);
       empty();
       const output = call!.call(this, inputs, kwargs);
-      pass([inputs].flat()[0]!.size / mean.length);
+      pass(input.size / mean.length);
       return output;
     };
   }

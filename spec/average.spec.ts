@@ -6,36 +6,43 @@ import { emaAvgFn, SWA, swaAvgFn, type AvgFn } from '../lib/index.js';
 import { assertClose, assertFails, half, own, random, variable } from './support.js';
 
 describe('averaging functions', () => {
-  const apply = (avgFn: AvgFn, averaged: number[], current: number[], n: number): number[] => {
+  const apply = async (
+    avgFn: AvgFn,
+    averaged: number[],
+    current: number[],
+    n: number,
+  ): Promise<number[]> => {
     const [a, c] = [own(tf.tensor1d(averaged)), own(tf.tensor1d(current))];
     const next = own(avgFn(a, c, n));
-    assert.deepEqual([[...a.dataSync()], [...c.dataSync()]], [averaged, current], 'pure');
-    return [...next.dataSync()];
+    assert.deepEqual([[...(await a.data())], [...(await c.data())]], [averaged, current], 'pure');
+    return [...(await next.data())];
   };
 
-  it('swaAvgFn is averaged + (current - averaged) / (n + 1)', () => {
+  it('swaAvgFn is averaged + (current - averaged) / (n + 1)', async () => {
     // 1 + 4/4 = 2, 2 + 0/4 = 2, 3 - 8/4 = 1
-    assert.deepEqual(apply(swaAvgFn(), [1, 2, 3], [5, 2, -5], 3), [2, 2, 1]);
+    assert.deepEqual(await apply(swaAvgFn(), [1, 2, 3], [5, 2, -5], 3), [2, 2, 1]);
   });
 
-  it('emaAvgFn is decay averaged + (1 - decay) current, 0.999 by default', () => {
-    assert.deepEqual(apply(emaAvgFn(0.75), [8, -4], [4, 4], 1), [7, -2]);
-    assert.deepEqual(apply(emaAvgFn(0), [8], [4], 5), [4]);
-    assert.deepEqual(apply(emaAvgFn(1), [8], [4], 5), [8]);
-    assertClose(apply(emaAvgFn(), [1000], [0], 5), [999], 1e-4);
+  it('emaAvgFn is decay averaged + (1 - decay) current, 0.999 by default', async () => {
+    assert.deepEqual(await apply(emaAvgFn(0.75), [8, -4], [4, 4], 1), [7, -2]);
+    assert.deepEqual(await apply(emaAvgFn(0), [8], [4], 5), [4]);
+    assert.deepEqual(await apply(emaAvgFn(1), [8], [4], 5), [8]);
+    assertClose(await apply(emaAvgFn(), [1000], [0], 5), [999], 1e-4);
   });
 
-  it('emaAvgFn with warmup has the decay min(decay, (1 + n) / (10 + n))', () => {
+  it('emaAvgFn with warmup has the decay min(decay, (1 + n) / (10 + n))', async () => {
     const average = emaAvgFn(0.75, { warmup: true });
     // From 1 towards 0 what is left is the decay: 2/11, 9/18 = 0.5, 26/35 = 0.743, then 0.75
-    const decays = [1, 8, 25, 27, 1000].map((n) => apply(average, [1], [0], n)[0]!);
+    const decays = await Promise.all(
+      [1, 8, 25, 27, 1000].map(async (n) => (await apply(average, [1], [0], n))[0]!),
+    );
     assertClose(decays, [2 / 11, 0.5, 26 / 35, 0.75, 0.75], 1e-7);
-    assertClose(apply(emaAvgFn(0.1, { warmup: true }), [1], [0], 1), [0.1], 1e-7);
+    assertClose(await apply(emaAvgFn(0.1, { warmup: true }), [1], [0], 1), [0.1], 1e-7);
   });
 
-  it('an EMA whose decay is 1 - 1/(n + 1) is SWA', () => {
+  it('an EMA whose decay is 1 - 1/(n + 1) is SWA', async () => {
     const value = fc.float({ min: -100, max: 100, noNaN: true });
-    const check = ([first, ...others]: number[]): void => {
+    const averages = ([first, ...others]: number[]): tf.Tensor[] => {
       let [ema, swa] = [tf.scalar(first!), tf.scalar(first!)] as [tf.Tensor, tf.Tensor];
       others.forEach((current, i) => {
         const n = i + 1;
@@ -44,12 +51,13 @@ describe('averaging functions', () => {
           swaAvgFn()(swa, tf.scalar(current), n),
         ];
       });
-      assertClose(ema.dataSync(), swa.dataSync(), 1e-4);
+      return [ema, swa];
     };
-    fc.assert(
-      fc.property(fc.array(value, { minLength: 2, maxLength: 30 }), (values) =>
-        tf.tidy(() => check(values)),
-      ),
+    await fc.assert(
+      fc.asyncProperty(fc.array(value, { minLength: 2, maxLength: 30 }), async (values) => {
+        const [ema, swa] = tf.tidy(() => averages(values)).map(own);
+        assertClose(await ema!.data(), await swa!.data(), 1e-4);
+      }),
       { seed: 3 },
     );
   });
@@ -70,16 +78,16 @@ describe('averaging functions', () => {
 });
 
 describe('the running average of a variable', () => {
-  it('of equal values is that value, exactly', () => {
+  it('of equal values is that value, exactly', async () => {
     const values = [1 / 3, -7e20, 1e-30, 0];
     const v = variable(values);
     const buffer = own(startAverage(v));
     for (let n = 1; n < 50; n++) updateAverages([buffer], [v], n, swaAvgFn());
-    assert.deepEqual(buffer.dataSync(), Float32Array.from(values));
+    assert.deepEqual(await buffer.data(), Float32Array.from(values));
   });
 
   for (const size of [0, 1, 3, 4, 5, 63, 64, 65, 65_537]) {
-    it(`over ${size} values equals the mean in float64, and leaves no tensor`, () => {
+    it(`over ${size} values equals the mean in float64, and leaves no tensor`, async () => {
       const next = random(size);
       const v = own(tf.tidy(() => tf.variable(tf.zeros([size]))));
       const sum = new Float64Array(size);
@@ -94,28 +102,28 @@ describe('the running average of a variable', () => {
         assert.equal(tf.memory().numTensors, numTensors + (n === 0 ? 1 : 0));
       }
       assertClose(
-        buffer!.dataSync(),
+        await buffer!.data(),
         sum.map((total) => total / 20),
         1e-6,
       );
     });
   }
 
-  it('starts as a copy that neither later values nor disposal reach', () => {
+  it('starts as a copy that neither later values nor disposal reach', async () => {
     const v = variable([1, 2]);
     const buffer = own(startAverage(v));
     assert.isFalse(buffer.trainable);
     tf.tidy(() => v.assign(tf.tensor1d([5, 5])));
-    assert.deepEqual([...buffer.dataSync()], [1, 2]);
+    assert.deepEqual([...(await buffer.data())], [1, 2]);
     v.dispose();
-    assert.deepEqual([...buffer.dataSync()], [1, 2]);
+    assert.deepEqual([...(await buffer.data())], [1, 2]);
   });
 
-  it('carries NaN and infinity as arithmetic does', () => {
+  it('carries NaN and infinity as arithmetic does', async () => {
     const v = variable([NaN, Infinity, -Infinity, 1]);
     const buffer = own(startAverage(variable([0, 0, 0, 0])));
     updateAverages([buffer], [v], 1, swaAvgFn());
-    assert.deepEqual([...buffer.dataSync()], [NaN, Infinity, -Infinity, 0.5]);
+    assert.deepEqual([...(await buffer.data())], [NaN, Infinity, -Infinity, 0.5]);
   });
 });
 
@@ -127,27 +135,27 @@ describe("SWA's avgFn", () => {
     for (let i = 0; i < steps; i++) swa.minimize(half(v), false, [v]);
     return [swa, v];
   };
-  const averageOf = ([swa, v]: [SWA, tf.Variable]): number => {
+  const averageOf = async ([swa, v]: [SWA, tf.Variable]): Promise<number> => {
     swa.swapSwaSgd();
-    return v.dataSync()[0]!;
+    return (await v.data())[0]!;
   };
 
-  it('makes an EMA', () => {
+  it('makes an EMA', async () => {
     // 4; 0.75 * 4 + 0.25 * 2 = 3.5; 0.75 * 3.5 + 0.25 * 1 = 2.875
-    assert.equal(averageOf(run(emaAvgFn(0.75), 3)), 2.875);
+    assert.equal(await averageOf(run(emaAvgFn(0.75), 3)), 2.875);
   });
 
-  it("is the caller's own: a new tensor, with what came before it and how many", () => {
+  it("is the caller's own: a new tensor, with what came before it and how many", async () => {
     const seen: number[] = [];
     const largest: AvgFn = (averaged, current, n) => {
       seen.push(n);
       return tf.maximum(averaged, tf.mul(current, tf.ones([1])));
     };
-    assert.equal(averageOf(run(largest, 4)), 4);
+    assert.equal(await averageOf(run(largest, 4)), 4);
     assert.deepEqual(seen, [1, 2, 3]);
   });
 
-  it('may return a tensor that it was handed; nothing leaks and nothing is freed twice', () => {
+  it('may return a tensor that it was handed; nothing leaks and nothing is freed twice', async () => {
     for (const [avgFn, expected] of [
       [(averaged: tf.Tensor) => averaged, 4],
       [(_: tf.Tensor, current: tf.Tensor) => current, 1],
@@ -159,10 +167,10 @@ describe("SWA's avgFn", () => {
       swa.minimize(half(v), false, [v]);
       assert.equal(tf.memory().numTensors, numTensors);
       assert.isAtMost(tf.memory().numDataBuffers, numDataBuffers);
-      assert.equal(v.dataSync()[0], 1);
-      assert.equal(averageOf([swa, v]), expected);
+      assert.equal((await v.data())[0], 1);
+      assert.equal(await averageOf([swa, v]), expected);
       swa.swapSwaSgd();
-      assert.equal(v.dataSync()[0], 1);
+      assert.equal((await v.data())[0], 1);
     }
   });
 

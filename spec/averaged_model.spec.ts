@@ -8,7 +8,16 @@ import {
   type AveragedModelOptions,
   type AvgFn,
 } from '../lib/index.js';
-import { assertClose, assertFails, golden, own, quadratic, random, variable } from './support.js';
+import {
+  assertClose,
+  assertFails,
+  golden,
+  own,
+  quadratic,
+  random,
+  valuesOf,
+  variable,
+} from './support.js';
 
 /** An AveragedModel that is disposed after the spec. */
 const average = <M extends tfl.LayersModel | tf.Variable[]>(
@@ -39,8 +48,7 @@ function ownModel(model: tfl.LayersModel): tfl.LayersModel {
   return model;
 }
 
-const values = (model: tfl.LayersModel): number[][] =>
-  model.getWeights().map((weight) => [...weight.dataSync()]);
+const values = (model: tfl.LayersModel): Promise<number[][]> => valuesOf(model.getWeights());
 
 /** Models of every make, each with batch normalization; inputs of width 3, outputs of width 2. */
 const models: Record<string, () => tfl.LayersModel> = {
@@ -100,7 +108,7 @@ describe('AveragedModel', () => {
         tf.add(tf.mul(0.1, averaged), tf.mul(0.9, current)),
     };
     for (const [name, avgFn] of Object.entries(avgFns)) {
-      it(name, () => {
+      it(name, async () => {
         const data = golden(name);
         const { x, y, loss } = quadratic(data.problem);
         const optimizer = own(tf.train.momentum(data.optimizer.lr, data.optimizer.momentum));
@@ -109,10 +117,10 @@ describe('AveragedModel', () => {
           optimizer.minimize(loss, false, [x, y]);
           if (row.step > data.update_after_step) averaged.updateParameters();
           assert.equal(averaged.nAveraged, row.n_averaged);
-          assertClose(x.dataSync(), row.x.values, 1e-5, 'x');
-          assertClose(averaged.module[0]!.dataSync(), row.averaged_x.values, 1e-5, 'averaged x');
+          assertClose(await x.data(), row.x.values, 1e-5, 'x');
+          assertClose(await averaged.module[0]!.data(), row.averaged_x.values, 1e-5, 'averaged x');
           const averagedY = row.averaged_y.values.flat();
-          assertClose(averaged.module[1]!.dataSync(), averagedY, 1e-5, 'averaged y');
+          assertClose(await averaged.module[1]!.data(), averagedY, 1e-5, 'averaged y');
         }
         tf.dispose((optimizer as never)['c']);
       });
@@ -121,63 +129,65 @@ describe('AveragedModel', () => {
 
   for (const [name, make] of Object.entries(models)) {
     describe(`of ${name}`, () => {
-      it('is a copy with weights of its own; the model is never touched', () => {
+      it('is a copy with weights of its own; the model is never touched', async () => {
         const model = ownModel(make());
         randomize(model, 1);
-        const before = values(model);
+        const before = await values(model);
         const averaged = average(model);
-        assert.deepEqual(values(averaged.module), before);
+        assert.deepEqual(await values(averaged.module), before);
         assert.notEqual(averaged.module, model);
         const mine = new Set(model.weights.map((weight) => weight.read()));
         assert.isFalse(averaged.module.weights.some((weight) => mine.has(weight.read())));
         randomize(model, 2);
-        assert.deepEqual(values(averaged.module), before);
+        assert.deepEqual(await values(averaged.module), before);
         averaged.updateParameters();
         randomize(averaged.module, 3);
         randomize(model, 4);
-        const after = values(model);
+        const after = await values(model);
         averaged.updateParameters();
-        assert.deepEqual(values(model), after);
+        assert.deepEqual(await values(model), after);
       });
 
-      it('averages its weights, as sums kept by hand in float64', () => {
+      it('averages its weights, as sums kept by hand in float64', async () => {
         for (const useBuffers of [false, true]) {
           const model = ownModel(make());
           const averaged = average(model, { useBuffers });
-          const sums = values(model).map((weight) => weight.map(() => 0));
+          const sums = (await values(model)).map((weight) => weight.map(() => 0));
           for (let seed = 1; seed <= 5; seed++) {
             randomize(model, seed);
             averaged.updateParameters();
-            values(model).forEach((w, i) => w.forEach((value, j) => (sums[i]![j]! += value)));
+            (await values(model)).forEach((w, i) =>
+              w.forEach((value, j) => (sums[i]![j]! += value)),
+            );
           }
           assert.equal(averaged.nAveraged, 5);
-          const last = values(model);
+          const last = await values(model);
           const moving = model.weights.map(({ name: weight }) => weight.includes('moving'));
           assert.lengthOf(moving.filter(Boolean), 2);
-          values(averaged.module).forEach((weight, i) => {
+          (await values(averaged.module)).forEach((weight, i) => {
             if (moving[i] && !useBuffers) assert.deepEqual(weight, last[i]);
             else assertClose(weight, sums[i]!.map((sum) => sum / 5), 1e-6); // prettier-ignore
           });
         }
       });
 
-      it('predicts with the averages, and leaves no tensor', () => {
+      it('predicts with the averages, and leaves no tensor', async () => {
         const model = ownModel(make());
         const averaged = average(model);
         randomize(model, 1);
         averaged.updateParameters();
         const one = own(tf.ones([5, 3]));
         const input = model.inputs.length === 2 ? [one, one] : one;
-        const expected = own(model.predict(input) as tf.Tensor).dataSync();
+        const expected = await own(model.predict(input) as tf.Tensor).data();
         randomize(model, 2);
         const { numTensors } = tf.memory();
         averaged.updateParameters();
         assert.equal(tf.memory().numTensors, numTensors);
         randomize(averaged.module, 1);
         const predicted = own(averaged.predict(input, { batchSize: 2 }) as tf.Tensor);
-        assertClose(predicted.dataSync(), expected, 1e-6);
+        assertClose(await predicted.data(), expected, 1e-6);
         const applied = own(averaged.apply(input) as tf.Tensor);
-        assertClose(applied.dataSync(), expected, 1e-6);
+        assertClose(await applied.data(), expected, 1e-6);
       });
 
       it('saves plain data and loads it into another', async () => {
@@ -191,11 +201,11 @@ describe('AveragedModel', () => {
         assert.equal(state.n_averaged, 2);
         const other = average(ownModel(make()), { useBuffers: true });
         await other.loadStateDict(state);
-        assert.deepEqual(values(other.module), values(averaged.module));
+        assert.deepEqual(await values(other.module), await values(averaged.module));
         randomize(model, 3);
         averaged.updateParameters();
         other.updateParameters(model); // of another model object, by name or by position
-        assert.deepEqual(values(other.module), values(averaged.module));
+        assert.deepEqual(await values(other.module), await values(averaged.module));
         assert.equal(other.nAveraged, 3);
       });
 
@@ -211,20 +221,24 @@ describe('AveragedModel', () => {
     });
   }
 
-  it('averages what is frozen at the moment too, and copies what is never trained', () => {
+  it('averages what is frozen at the moment too, and copies what is never trained', async () => {
     const model = ownModel(models['Sequential']!());
     randomize(model, 1);
     const averaged = average(model);
     averaged.updateParameters();
     model.layers[0]!.trainable = false; // reorders model.weights
     const kernel = model.layers[0]!.weights[0]!.read() as tf.Variable;
-    const first = kernel.dataSync()[0]!;
+    const first = (await kernel.data())[0]!;
     tf.tidy(() => kernel.assign(tf.add(kernel, 2)));
     averaged.updateParameters();
-    assertClose([averaged.module.layers[0]!.weights[0]!.read().dataSync()[0]!], [first + 1], 1e-6);
+    assertClose(
+      [(await averaged.module.layers[0]!.weights[0]!.read().data())[0]!],
+      [first + 1],
+      1e-6,
+    );
   });
 
-  it('tells layers of the same name apart after one was frozen', () => {
+  it('tells layers of the same name apart after one was frozen', async () => {
     const part = () =>
       tfl.sequential({
         layers: [tfl.layers.dense({ units: 3, inputShape: [3], useBias: false, name: 'same' })],
@@ -241,14 +255,18 @@ describe('AveragedModel', () => {
     const averaged = average(model);
     first.layers[0]!.trainable = false; // now behind the other in model.weights
     averaged.updateParameters(model);
-    const kernels = (from: tfl.LayersModel) =>
-      from.layers
-        .flatMap(({ weights }) => weights)
-        .map((weight) => [weight.name.replace(/\D+/g, ''), ...weight.read().dataSync()].slice(1));
-    assert.deepEqual(kernels(averaged.module), kernels(model));
+    const kernels = async (from: tfl.LayersModel) =>
+      await Promise.all(
+        from.layers
+          .flatMap(({ weights }) => weights)
+          .map(async (weight) =>
+            [weight.name.replace(/\D+/g, ''), ...(await weight.read().data())].slice(1),
+          ),
+      );
+    assert.deepEqual(await kernels(averaged.module), await kernels(model));
   });
 
-  it('of variables copies integers and non-trainable ones at each update', () => {
+  it('of variables copies integers and non-trainable ones at each update', async () => {
     const trained = variable([2]);
     const state = variable([2], undefined, false);
     const counter = own(tf.tidy(() => tf.variable(tf.tensor1d([2], 'int32'), false)));
@@ -263,27 +281,27 @@ describe('AveragedModel', () => {
       plain.updateParameters();
       all.updateParameters();
     }
-    const read = ({ module }: { module: tf.Variable[] }) => module.map((v) => v.dataSync()[0]);
-    assert.deepEqual(read(plain), [6, 8, 8]);
-    assert.deepEqual(read(all), [6, 6, 8]);
+    const read = async ({ module }: { module: tf.Variable[] }) => (await valuesOf(module)).flat();
+    assert.deepEqual(await read(plain), [6, 8, 8]);
+    assert.deepEqual(await read(all), [6, 6, 8]);
     assert.equal(plain.module[2]!.dtype, 'int32');
     const other = [variable([0]), variable([0]), own(tf.variable(counter, false))];
     plain.updateParameters(other);
-    assert.deepEqual(read(plain), [4, 0, 8]);
+    assert.deepEqual(await read(plain), [4, 0, 8]);
   });
 
   it('has its statistics re-estimated by updateBn, the model its own', async () => {
     const model = ownModel(models['Sequential']!());
     const averaged = average(model);
     averaged.updateParameters();
-    const before = values(model);
+    const before = await values(model);
     const data = own(tf.tidy(() => tf.mul(tf.reshape(tf.range(0, 30), [10, 3]), 0.1)));
     await updateBn([data], averaged.module);
-    assert.deepEqual(values(model), before);
-    const moved = averaged.module.layers[1]!.getWeights()[2]!.dataSync();
+    assert.deepEqual(await values(model), before);
+    const moved = await averaged.module.layers[1]!.getWeights()[2]!.data();
     const [kernel] = averaged.module.layers[0]!.getWeights();
     // The mean over the examples of x W (the bias is 0): x has the means 1.35, 1.45, 1.55
-    const w = kernel!.arraySync() as number[][];
+    const w = (await kernel!.array()) as number[][];
     const expected = [0, 1, 2, 3].map(
       (j) => 1.35 * w[0]![j]! + 1.45 * w[1]![j]! + 1.55 * w[2]![j]!,
     );

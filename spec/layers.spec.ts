@@ -3,15 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import { SWA } from '../lib/index.js';
-import { assertClose, own, random, warningsOf } from './support.js';
+import { assertClose, own, random, valuesOf, warningsOf } from './support.js';
 
 /** The trainable variables of a model or layer, in its order. */
 function variablesOf(from: { trainableWeights: tfl.LayerVariable[] }): tf.Variable[] {
   return from.trainableWeights.map((weight) => weight.read() as tf.Variable);
-}
-
-function valuesOf(tensors: readonly tf.Tensor[]): number[][] {
-  return tensors.map((tensor) => [...tensor.dataSync()]);
 }
 
 /** The averages that an SWA holds, in the order of its parameters. */
@@ -67,9 +63,9 @@ class Sum {
       this.step += 1;
       if (this.step <= this.swaStart || this.step % this.swaFreq !== 0) return;
       this.count += 1;
-      this.variables.forEach((variable, v) => {
-        variable.dataSync().forEach((x, i) => (this.sums[v]![i]! += x));
-      });
+      for (const [v, values] of (await valuesOf(this.variables)).entries()) {
+        values.forEach((x, i) => (this.sums[v]![i]! += x));
+      }
     },
   };
 
@@ -114,11 +110,11 @@ describe('SWA in model.compile and model.fit', () => {
     const averages = await averagesOf(swa);
     assertAllClose(averages, sum.mean, 1e-6);
 
-    const weights = valuesOf(variablesOf(model));
+    const weights = await valuesOf(variablesOf(model));
     swa.swapSwaSgd();
-    assert.deepEqual(valuesOf(variablesOf(model)), averages);
+    assert.deepEqual(await valuesOf(variablesOf(model)), averages);
     swa.swapSwaSgd();
-    assert.deepEqual(valuesOf(variablesOf(model)), weights);
+    assert.deepEqual(await valuesOf(variablesOf(model)), weights);
     assert.notDeepEqual(weights, averages);
   });
 
@@ -129,7 +125,7 @@ describe('SWA in model.compile and model.fit', () => {
         const model = denseNet(4);
         model.compile({ optimizer: own(optimizer), loss: mse, metrics: ['mae'] });
         const { history } = await model.fit(x, y, { ...quiet, batchSize: 5, epochs: 4 });
-        return { history, weights: valuesOf(variablesOf(model)) };
+        return { history, weights: await valuesOf(variablesOf(model)) };
       }),
     );
     assert.deepEqual(runs[1], runs[0]);
@@ -143,10 +139,12 @@ describe('SWA in model.compile and model.fit', () => {
     const fit = { ...quiet, batchSize: 8, epochs: 1 };
     // A plain step at rate 1 moves each variable by minus its gradient.
     const plain = denseNet(6);
-    const before = valuesOf(variablesOf(plain));
+    const before = await valuesOf(variablesOf(plain));
     plain.compile({ optimizer: own(tf.train.sgd(1)), loss: mse });
     await plain.fit(x, y, fit);
-    const moved = valuesOf(variablesOf(plain)).map((w, v) => w.map((a, i) => a - before[v]![i]!));
+    const moved = (await valuesOf(variablesOf(plain))).map((w, v) =>
+      w.map((a, i) => a - before[v]![i]!),
+    );
 
     const model = denseNet(6);
     const [first, second] = model.layers;
@@ -164,7 +162,7 @@ describe('SWA in model.compile and model.fit', () => {
     await model.fit(x, y, fit);
     const rates = [0.2, 0.2, 0.03, 0.03];
     const expected = before.map((w, v) => w.map((a, i) => a + rates[v]! * moved[v]![i]!));
-    assertAllClose(valuesOf(variablesOf(model)), expected, 1e-6);
+    assertAllClose(await valuesOf(variablesOf(model)), expected, 1e-6);
     assert.deepEqual(
       swa.paramGroups.map(({ lr, n_avg, step_counter }) => [lr, n_avg, step_counter]),
       [
@@ -173,16 +171,16 @@ describe('SWA in model.compile and model.fit', () => {
       ],
     );
     // A rate that is changed between two calls of fit is the live one.
-    const [w0, w1] = [valuesOf(variablesOf(first!)), valuesOf(variablesOf(second!))];
+    const [w0, w1] = [await valuesOf(variablesOf(first!)), await valuesOf(variablesOf(second!))];
     swa.paramGroups[0]!.lr = 0;
     await model.fit(x, y, fit);
-    assert.deepEqual(valuesOf(variablesOf(first!)), w0);
-    assert.notDeepEqual(valuesOf(variablesOf(second!)), w1);
+    assert.deepEqual(await valuesOf(variablesOf(first!)), w0);
+    assert.notDeepEqual(await valuesOf(variablesOf(second!)), w1);
   });
 
   it('fitDataset trains and averages bit for bit as fit does', async () => {
     const { x, y } = examples(20, 7);
-    const [rows, labels] = [x.arraySync(), y.arraySync()];
+    const [rows, labels] = [await x.array(), await y.array()];
     const runs = [];
     for (const dataset of [false, true]) {
       const model = denseNet(8);
@@ -201,7 +199,7 @@ describe('SWA in model.compile and model.fit', () => {
       const [group] = swa.paramGroups;
       runs.push({
         loss: history['loss'],
-        weights: valuesOf(variablesOf(model)),
+        weights: await valuesOf(variablesOf(model)),
         averages: await averagesOf(swa),
         counters: [group!.step_counter, group!.n_avg],
       });
@@ -238,25 +236,25 @@ describe('SWA in model.compile and model.fit', () => {
     const swa = own(new SWA(tf.train.sgd(0.1), { swaStart: 0, swaFreq: 1 }));
     model.compile({ optimizer: swa, loss: mse });
     await model.trainOnBatch(x, y);
-    const weights = valuesOf(variablesOf(model));
+    const weights = await valuesOf(variablesOf(model));
     own(model.evaluate(x, y, { verbose: 0 }) as tf.Scalar);
     assert.equal(swa.paramGroups[0]!.step_counter, 1);
-    assert.deepEqual(valuesOf(variablesOf(model)), weights);
+    assert.deepEqual(await valuesOf(variablesOf(model)), weights);
     assert.deepEqual(await averagesOf(swa), weights);
   });
 
-  it('minimize returns the cost before the step if asked, else null', () => {
+  it('minimize returns the cost before the step if asked, else null', async () => {
     const model = denseNet(13);
     const { x, y } = examples(4, 14);
     const loss = () => tf.losses.meanSquaredError(y, model.apply(x) as tf.Tensor) as tf.Scalar;
     const swa = own(new SWA(tf.train.sgd(0.1)));
-    const before = own(tf.tidy(loss)).dataSync()[0];
+    const before = (await own(tf.tidy(loss)).data())[0];
     const { numTensors } = tf.memory();
     const cost = own(swa.minimize(loss, true, variablesOf(model))!);
-    assert.deepEqual([...cost.shape, ...cost.dataSync()], [before]);
+    assert.deepEqual([...cost.shape, ...(await cost.data())], [before]);
     assert.isNull(swa.minimize(loss, false, variablesOf(model)));
     assert.equal(tf.memory().numTensors, numTensors + 1, 'the cost alone');
-    assert.isBelow(own(tf.tidy(loss)).dataSync()[0]!, before!);
+    assert.isBelow((await own(tf.tidy(loss)).data())[0]!, before!);
   });
 
   it('refuses to train while swapped, and leaves the averages alone', async () => {
@@ -266,12 +264,12 @@ describe('SWA in model.compile and model.fit', () => {
     model.compile({ optimizer: swa, loss: mse });
     await model.fit(x, y, { ...quiet, epochs: 2 });
     swa.swapSwaSgd();
-    const averages = valuesOf(variablesOf(model));
+    const averages = await valuesOf(variablesOf(model));
     let message = '';
     // trainOnBatch, because fit leaves its list of indices when a step fails (tfjs-layers 4.22).
     await model.trainOnBatch(x, y).catch((error: Error) => (message = error.message));
     assert.match(message, /while swapped.*call swapSwaSgd\(\) first/);
-    assert.deepEqual(valuesOf(variablesOf(model)), averages);
+    assert.deepEqual(await valuesOf(variablesOf(model)), averages);
     assert.deepEqual([swa.paramGroups[0]!.step_counter, swa.paramGroups[0]!.n_avg], [2, 2]);
   });
 
@@ -279,12 +277,12 @@ describe('SWA in model.compile and model.fit', () => {
     const { x, y } = examples(4, 17);
     const model = denseNet(18);
     model.layers[0]!.trainable = false;
-    const frozen = valuesOf(model.layers[0]!.getWeights());
+    const frozen = await valuesOf(model.layers[0]!.getWeights());
     const swa = own(new SWA(tf.train.sgd(0.1), { swaStart: 0, swaFreq: 1 }));
     model.compile({ optimizer: swa, loss: mse });
     await model.fit(x, y, quiet);
     assert.deepEqual(swa.paramGroups[0]!.params, variablesOf(model.layers[1]!));
-    assert.deepEqual(valuesOf(model.layers[0]!.getWeights()), frozen);
+    assert.deepEqual(await valuesOf(model.layers[0]!.getWeights()), frozen);
   });
 });
 
@@ -320,7 +318,7 @@ describe('two SWA at once', () => {
     const swaD = own(new SWA(tf.train.momentum(0.1, 0.5), { swaStart: 0, swaFreq: 1 }));
     const sums = { g: new Sum(g, 1, 2), d: new Sum(d, 0, 1) };
     const look = async (swa: SWA, variables: tf.Variable[]) => ({
-      values: valuesOf(variables),
+      values: await valuesOf(variables),
       averages: await averagesOf(swa),
       counters: swa.paramGroups.map(({ n_avg, step_counter }) => [n_avg, step_counter]),
     });
@@ -334,7 +332,7 @@ describe('two SWA at once', () => {
       swaG.minimize(generatorLoss, false, g);
       await sums.g.callbacks.onBatchEnd();
       assert.deepEqual(await look(swaD, d), otherD);
-      assert.notDeepEqual(valuesOf(g), otherG.values);
+      assert.notDeepEqual(await valuesOf(g), otherG.values);
     }
     // The generator averaged steps 2, 4, 6, the discriminator every one.
     const [groupG, groupD] = [swaG.paramGroups[0]!, swaD.paramGroups[0]!];
@@ -343,37 +341,37 @@ describe('two SWA at once', () => {
     assertAllClose(await averagesOf(swaG), sums.g.mean, 1e-6);
     assertAllClose(await averagesOf(swaD), sums.d.mean, 1e-6);
 
-    const weights = valuesOf(d);
+    const weights = await valuesOf(d);
     swaG.swapSwaSgd();
     assert.deepEqual([swaG.swapped, swaD.swapped], [true, false]);
-    assert.deepEqual(valuesOf(d), weights);
+    assert.deepEqual(await valuesOf(d), weights);
     // The discriminator may train on while the generator shows its average.
     swaD.minimize(discriminatorLoss, false, d);
-    assertAllClose(valuesOf(g), sums.g.mean, 1e-6);
+    assertAllClose(await valuesOf(g), sums.g.mean, 1e-6);
     swaG.swapSwaSgd();
   });
 
-  it('with named groups each needs no varList', () => {
+  it('with named groups each needs no varList', async () => {
     const { g, d, generatorLoss, discriminatorLoss } = gan();
     const swaG = own(new SWA(tf.train.sgd(0.1), { paramGroups: [{ params: g }] }));
     const swaD = own(new SWA(tf.train.sgd(0.1), { paramGroups: [{ params: d }] }));
-    const before = [valuesOf(g), valuesOf(d)];
+    const before = [await valuesOf(g), await valuesOf(d)];
     swaG.minimize(generatorLoss);
-    assert.notDeepEqual(valuesOf(g), before[0]);
-    assert.deepEqual(valuesOf(d), before[1]);
-    const after = valuesOf(g);
+    assert.notDeepEqual(await valuesOf(g), before[0]);
+    assert.deepEqual(await valuesOf(d), before[1]);
+    const after = await valuesOf(g);
     swaD.minimize(discriminatorLoss);
-    assert.deepEqual(valuesOf(g), after);
-    assert.notDeepEqual(valuesOf(d), before[1]);
+    assert.deepEqual(await valuesOf(g), after);
+    assert.notDeepEqual(await valuesOf(d), before[1]);
   });
 
-  it('by default a wrapper takes all variables that its loss depends on', () => {
+  it('by default a wrapper takes all variables that its loss depends on', async () => {
     const { g, d, generatorLoss, realLoss } = gan();
     const swaD = own(new SWA(tf.train.sgd(0.1)));
     const swaG = own(new SWA(tf.train.sgd(0.1)));
-    const before = [valuesOf(g), valuesOf(d)];
+    const before = [await valuesOf(g), await valuesOf(d)];
     swaD.minimize(realLoss);
-    assert.deepEqual(valuesOf(g), before[0]);
+    assert.deepEqual(await valuesOf(g), before[0]);
     assert.deepEqual(swaD.paramGroups[0]!.params, d);
     swaG.minimize(generatorLoss);
     const names = (variables: readonly tf.Variable[]) => variables.map(({ name }) => name).sort();
@@ -393,13 +391,13 @@ describe('two SWA at once', () => {
         [g, 1, 0], // its step 1 is not after swaStart
       ],
     );
-    const before = valuesOf(g);
+    const before = await valuesOf(g);
     const warnings = await warningsOf(() => swa.swapSwaSgd());
     assert.deepEqual(
       warnings,
       g.map(({ name }) => `SWA wasn't applied to param ${name}; skipping it`),
     );
-    assert.deepEqual(valuesOf(g), before);
+    assert.deepEqual(await valuesOf(g), before);
     swa.swapSwaSgd();
   });
 });
@@ -455,17 +453,17 @@ describe('a net with batch normalization', () => {
     // 40 steps; averaged at 12, 16, ..., 40.
     assert.deepEqual([swa.paramGroups[0]!.step_counter, swa.paramGroups[0]!.n_avg], [40, 8]);
 
-    const weights = valuesOf(variables);
+    const weights = await valuesOf(variables);
     const { numTensors } = tf.memory();
     await swa.withSwa(async () => {
-      assertAllClose(valuesOf(variables), sum.mean, 1e-6);
+      assertAllClose(await valuesOf(variables), sum.mean, 1e-6);
       await SWA.bnUpdate(
-        tfd.zip({ xs: tfd.array(x.arraySync()), ys: tfd.array(y.arraySync()) }).batch(5),
+        tfd.zip({ xs: tfd.array(await x.array()), ys: tfd.array(await y.array()) }).batch(5),
         model,
       );
       // The statistics of the convolution with the averaged weights, worked in float64.
-      const [kernel, bias] = conv.getWeights().map((w) => [...w.dataSync()]);
-      const pixels = x.dataSync();
+      const [kernel, bias] = await valuesOf(conv.getWeights());
+      const pixels = await x.data();
       const channels: number[][] = [[], []];
       for (let n = 0; n < 32; n++) {
         for (const i of [0, 1, 2]) {
@@ -485,13 +483,13 @@ describe('a net with batch normalization', () => {
         (c, f) => c.reduce((a, b) => a + (b - mean[f]!) ** 2, 0) / c.length,
       );
       const [movingMean, movingVariance] = bn.getWeights().slice(2);
-      assertClose(movingMean!.dataSync(), mean, 1e-5, 'mean');
-      assertClose(movingVariance!.dataSync(), variance, 1e-5, 'variance');
+      assertClose(await movingMean!.data(), mean, 1e-5, 'mean');
+      assertClose(await movingVariance!.data(), variance, 1e-5, 'variance');
       const [loss, accuracy] = model.evaluate(x, y, { verbose: 0 }) as tf.Scalar[];
-      assert.equal(accuracy!.dataSync()[0], 1);
+      assert.equal((await accuracy!.data())[0], 1);
       tf.dispose([loss!, accuracy!]);
     });
-    assert.deepEqual(valuesOf(variables), weights);
+    assert.deepEqual(await valuesOf(variables), weights);
     assert.equal(tf.memory().numTensors, numTensors);
   });
 });
@@ -529,7 +527,7 @@ describe('model.save with includeOptimizer', () => {
     const swa = model.optimizer as SWA;
     return {
       losses,
-      weights: valuesOf(variablesOf(model)),
+      weights: await valuesOf(variablesOf(model)),
       averages: await averagesOf(swa),
       groups: swa.paramGroups.map(({ lr, n_avg, step_counter }) => ({ lr, n_avg, step_counter })),
     };
@@ -611,17 +609,17 @@ describe('model.save with includeOptimizer', () => {
     const swa = own(new SWA(tf.train.adam(0.03), { swaStart: 1, swaFreq: 1 }));
     model.compile({ optimizer: swa, loss: mse });
     await model.fit(x, y, fit);
-    const weights = valuesOf(variablesOf(model));
+    const weights = await valuesOf(variablesOf(model));
     swa.swapSwaSgd();
-    const averages = valuesOf(variablesOf(model));
+    const averages = await valuesOf(variablesOf(model));
     const copy = await loaded(await saved(model));
     const copied = own(copy.optimizer) as SWA;
-    assert.deepEqual(valuesOf(variablesOf(copy)), averages);
+    assert.deepEqual(await valuesOf(variablesOf(copy)), averages);
     let message = '';
     await copy.trainOnBatch(x, y).catch((error: Error) => (message = error.message));
     assert.match(message, /while swapped/);
     copied.swapSwaSgd();
-    assert.deepEqual(valuesOf(variablesOf(copy)), weights);
+    assert.deepEqual(await valuesOf(variablesOf(copy)), weights);
     swa.swapSwaSgd();
     const histories = [await model.fit(x, y, fit), await copy.fit(x, y, fit)];
     const [one, two] = histories.map(({ history }) => history['loss']);

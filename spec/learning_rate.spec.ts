@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import { SWA } from '../lib/index.js';
-import { assertClose, assertFails, OPTIMIZERS, own, variable } from './support.js';
+import { assertClose, assertFails, OPTIMIZERS, own, valuesOf, variable } from './support.js';
 
 /** Steps v by -rate * gradient; reads its rate in a field of the given name. */
 class Plain extends tf.Optimizer {
@@ -40,9 +40,9 @@ describe('the learning rate of a group', () => {
   // the first step is proportional to the rate.
   const makers = { ...OPTIMIZERS, "a user's own": () => new Plain('learningRate', 0.05) };
   for (const [name, make] of Object.entries(makers)) {
-    it(`reads and writes the live rate of ${name}`, () => {
+    it(`reads and writes the live rate of ${name}`, async () => {
       // For each of these the first step, here from 4, is proportional to the rate.
-      const moves = [0.05, 0.025].map((rate) => {
+      const vs = [0.05, 0.025].map((rate) => {
         const v = variable([4]);
         const swa = own(new SWA(make(), { paramGroups: [{ params: v }] }));
         const group = swa.paramGroups[0]!;
@@ -50,13 +50,14 @@ describe('the learning rate of a group', () => {
         group.lr = rate;
         assert.equal(group.lr, rate);
         swa.minimize(square(v));
-        return 4 - v.dataSync()[0]!;
+        return v;
       });
+      const moves = (await valuesOf(vs)).map(([value]) => 4 - value!);
       assert.isAbove(moves[0]!, 0);
       assertClose([moves[1]! / moves[0]!], [0.5], 1e-4);
     });
 
-    it(`gives each group of ${name} its own`, () => {
+    it(`gives each group of ${name} its own`, async () => {
       const vs = [variable([4]), variable([4]), variable([4])] as const;
       const [a, b, c] = vs;
       const swa = own(
@@ -69,7 +70,7 @@ describe('the learning rate of a group', () => {
         [0.05, 0.025, 0.05],
       );
       swa.minimize(() => tf.tidy(() => tf.addN(vs.map((v) => tf.sum(tf.square(v))))) as tf.Scalar);
-      const moves = vs.map((v) => 4 - v.dataSync()[0]!);
+      const moves = (await valuesOf(vs)).map(([value]) => 4 - value!);
       assertClose([moves[1]! / moves[0]!, moves[2]! / moves[0]!], [0.5, 1], 1e-4);
     });
   }
@@ -109,7 +110,7 @@ describe('the learning rate of a group', () => {
       new SWA(new Plain(), { swaStart: 0, swaFreq: 1, paramGroups: [{ params: v }] }),
     );
     swa.minimize(square(v)); // 4 - 8 = -4
-    assert.equal(v.dataSync()[0], -4);
+    assert.equal((await v.data())[0], -4);
     const none = 'the optimizer Plain has neither setLearningRate() nor a numeric learningRate';
     await assertFails(() => (swa.paramGroups[0]!.lr = 1), `Cannot set lr: ${none}`);
     await assertFails(

@@ -12,6 +12,7 @@ import {
   half,
   OPTIMIZERS,
   own,
+  valuesOf,
   variable,
   warningsOf,
 } from './support.js';
@@ -31,9 +32,9 @@ function grouped(...rates: number[]): SWA {
 }
 
 /** One step on `0.5 sum(v^2)`; returns v afterwards. */
-function stepOn(optimizer: tf.Optimizer, v: tf.Variable): number {
+async function stepOn(optimizer: tf.Optimizer, v: tf.Variable): Promise<number> {
   optimizer.minimize(half(v), false, [v]);
-  return v.dataSync()[0]!;
+  return (await v.data())[0]!;
 }
 
 /** A schedule of listed rates. */
@@ -82,19 +83,19 @@ describe('LambdaLR', () => {
     assert.deepEqual(seen, [0.5, 0.375, 0.25, 0.25]);
   });
 
-  it('changes the rate that SGD steps with, which it caches', () => {
+  it('changes the rate that SGD steps with, which it caches', async () => {
     const optimizer = sgd(0.9);
     const v = variable(1);
     const scheduler = new LambdaLR(optimizer, listed(0.5, 0.25, 0.125));
     // v (1 - r): 1 * 0.5 = 0.5, * 0.75 = 0.375, * 0.875 = 0.328125
-    assert.equal(stepOn(optimizer, v), 0.5);
+    assert.equal(await stepOn(optimizer, v), 0.5);
     scheduler.step();
-    assert.equal(stepOn(optimizer, v), 0.375);
+    assert.equal(await stepOn(optimizer, v), 0.375);
     scheduler.step();
-    assert.equal(stepOn(optimizer, v), 0.328125);
+    assert.equal(await stepOn(optimizer, v), 0.328125);
   });
 
-  it('changes the rate that Momentum and Nesterov step with', () => {
+  it('changes the rate that Momentum and Nesterov step with', async () => {
     // m = 0.5, a = 0.5 a + v. Momentum, v -= r a:        a = 1,    v = 1 - 0.5 * 1 = 0.5;
     //                                                    a = 1,    v = 0.5 - 0.25 * 1 = 0.25
     // Nesterov, v -= r (v + m a): a = 1, v = 1 - 0.5 * 1.5 = 0.25;
@@ -107,25 +108,25 @@ describe('LambdaLR', () => {
       own({ dispose: () => disposeBare(optimizer) });
       const v = variable(1);
       const scheduler = new LambdaLR(optimizer, listed(0.5, 0.25));
-      assert.equal(stepOn(optimizer, v), first);
+      assert.equal(await stepOn(optimizer, v), first);
       scheduler.step();
-      assert.equal(stepOn(optimizer, v), second);
+      assert.equal(await stepOn(optimizer, v), second);
     }
   });
 
   for (const [name, make] of Object.entries(OPTIMIZERS)) {
-    it(`drives ${name}: no movement at rate 0, then some`, () => {
+    it(`drives ${name}: no movement at rate 0, then some`, async () => {
       const swa = own(new SWA(make()));
       const v = variable(1);
       const scheduler = new LambdaLR(swa, listed(0, 0.05));
-      assert.equal(stepOn(swa, v), 1);
+      assert.equal(await stepOn(swa, v), 1);
       scheduler.step();
-      assert.isBelow(stepOn(swa, v), 1);
+      assert.isBelow(await stepOn(swa, v), 1);
       assert.deepEqual(ratesOf(swa), [0.05]);
     });
   }
 
-  it('gives each group its own schedule', () => {
+  it('gives each group its own schedule', async () => {
     const swa = grouped(0.9, 0.8, 0.7);
     const scheduler = new LambdaLR(swa, [
       constant(0.5),
@@ -136,23 +137,19 @@ describe('LambdaLR', () => {
     // each v = 1 moves by its own rate: 1 - 0.5, 1 - 0.2, 1 - 0.75
     const vs = swa.paramGroups.flatMap(({ params }) => params);
     swa.minimize(half(...vs));
-    assertClose(
-      vs.map((v) => v.dataSync()[0]!),
-      [0.5, 0.8, 0.25],
-      1e-7,
-    );
+    assertClose((await valuesOf(vs)).flat(), [0.5, 0.8, 0.25], 1e-7);
     scheduler.step();
     assert.deepEqual(ratesOf(swa), [0.5, 0.1, 0.25]);
     assert.deepEqual(scheduler.lastLr, [0.5, 0.1, 0.25]);
   });
 
-  it('takes an SWA before its first step for the optimizer that it wraps', () => {
+  it('takes an SWA before its first step for the optimizer that it wraps', async () => {
     const swa = own(new SWA(tf.train.sgd(0.9)));
     const v = variable(1);
     const scheduler = new LambdaLR(swa, [listed(0.5, 0.25)]);
-    assert.equal(stepOn(swa, v), 0.5);
+    assert.equal(await stepOn(swa, v), 0.5);
     scheduler.step();
-    assert.equal(stepOn(swa, v), 0.375);
+    assert.equal(await stepOn(swa, v), 0.375);
     assert.deepEqual([swa.paramGroups.length, ...scheduler.lastLr], [1, 0.25]);
   });
 
@@ -296,29 +293,27 @@ describe('SWALR', () => {
   });
 
   for (const [name, make] of Object.entries(OPTIMIZERS)) {
-    it(`stops ${name} where swaLr is 0`, () => {
+    it(`stops ${name} where swaLr is 0`, async () => {
       const optimizer = make();
       own({ dispose: () => disposeBare(optimizer) });
       const v = variable(1);
       const scheduler = new SWALR(optimizer, { swaLr: 0, annealEpochs: 1 });
       scheduler.step();
       assert.equal(rateOf(optimizer), 0);
-      assert.equal(stepOn(optimizer, v), 1);
+      assert.equal(await stepOn(optimizer, v), 1);
     });
   }
 
-  it('changes the rate that SGD steps with', () => {
+  it('changes the rate that SGD steps with', async () => {
     const optimizer = sgd(0.5);
     const v = variable(1);
     const options = { swaLr: 0.25, annealEpochs: 2, annealStrategy: 'linear' } as const;
     const scheduler = new SWALR(optimizer, options);
     // 1 * (1 - 0.5) = 0.5, * (1 - 0.375) = 0.3125, * (1 - 0.25) = 0.234375
-    const seen = [0, 1, 2].map(() => {
-      const value = stepOn(optimizer, v);
+    for (const expected of [0.5, 0.3125, 0.234375]) {
+      assert.equal(await stepOn(optimizer, v), expected);
       scheduler.step();
-      return value;
-    });
-    assert.deepEqual(seen, [0.5, 0.3125, 0.234375]);
+    }
   });
 
   it("is torch's whatever others do to the rate in between", () => {
@@ -501,10 +496,10 @@ describe('schedulers: optimizers', () => {
     const swa = own(new SWA(tf.train.sgd(0.9), { swaStart: 2, swaFreq: 1, swaLr: 0.5 }));
     const v = variable(1);
     const seen: number[] = [];
-    await warningsOf(() => {
+    await warningsOf(async () => {
       const scheduler = new LambdaLR(swa, constant(0.25));
       for (let i = 0; i < 4; i++) {
-        seen.push(stepOn(swa, v));
+        seen.push(await stepOn(swa, v));
         scheduler.step();
       }
     });
@@ -512,7 +507,7 @@ describe('schedulers: optimizers', () => {
     assert.deepEqual(seen, [0.75, 0.5625, 0.28125, 0.140625]);
   });
 
-  it('leave no tensor behind, in a tidy or not', () => {
+  it('leave no tensor behind, in a tidy or not', async () => {
     const bare = sgd(0.9);
     const swa = grouped(0.9, 0.8);
     const before = tf.memory().numTensors;
@@ -527,7 +522,7 @@ describe('schedulers: optimizers', () => {
     });
     assert.equal(tf.memory().numTensors, before);
     // The scalar that SGD caches outlives the tidy: v = 1 - r.
-    assert.closeTo(stepOn(bare, variable(1)), 0.95, 1e-7);
+    assert.closeTo(await stepOn(bare, variable(1)), 0.95, 1e-7);
   });
 });
 
@@ -638,8 +633,8 @@ describe('schedulers: state', () => {
         swa.minimize(half(...vs));
         (i < 4 ? cosine : anneal).step();
       };
-      const resultOf = ({ vs, swa }: ReturnType<typeof start>): number[] => [
-        ...vs.flatMap((v) => [...v.dataSync()]),
+      const resultOf = async ({ vs, swa }: ReturnType<typeof start>): Promise<number[]> => [
+        ...(await valuesOf(vs)).flat(),
         ...ratesOf(swa),
       ];
 
@@ -650,9 +645,9 @@ describe('schedulers: state', () => {
         cosine: broken.cosine.stateDict(),
         anneal: broken.anneal.stateDict(),
       });
-      const values = broken.vs.map((v) => [...v.dataSync()]);
+      const values = await valuesOf(broken.vs);
       for (let i = 7; i < 12; i++) train(broken, i);
-      const expected = resultOf(broken);
+      const expected = await resultOf(broken);
       broken.vs.forEach((v) => v.dispose());
 
       const resumed = start(values);
@@ -661,7 +656,7 @@ describe('schedulers: state', () => {
       resumed.anneal.loadStateDict(states.anneal);
       resumed.cosine.loadStateDict(states.cosine);
       for (let i = 7; i < 12; i++) train(resumed, i);
-      assert.deepEqual(resultOf(resumed), expected);
+      assert.deepEqual(await resultOf(resumed), expected);
     });
   }
 

@@ -8,13 +8,14 @@ import {
   half,
   OPTIMIZERS,
   own,
+  valuesOf,
   variable,
 } from './support.js';
 
 describe('parameter groups', () => {
   describe('slots stay with their variables', () => {
     for (const [name, make] of Object.entries(OPTIMIZERS)) {
-      it(`${name}: when the set and order of gradients change from step to step`, () => {
+      it(`${name}: when the set and order of gradients change from step to step`, async () => {
         const [a, b, c] = [variable([1, 2]), variable([3, 4]), variable([5, 6])];
         const swa = own(new SWA(make(), { paramGroups: [{ params: [a, b, c] }] }));
         // Each variable alone under an optimizer of its own that sees a gradient, or none, at every
@@ -32,7 +33,7 @@ describe('parameter groups', () => {
             tensor?.dispose();
           });
         }
-        [a, b, c].forEach((v, i) => assert.deepEqual(v.dataSync(), alone[i]!.dataSync()));
+        assert.deepEqual(await valuesOf([a, b, c]), await valuesOf(alone));
         optimizers.forEach(disposeBare);
       });
     }
@@ -45,7 +46,7 @@ describe('parameter groups', () => {
       assert.equal(swa.paramGroups[0]!.step_counter, 2);
     });
 
-    it('of an optimizer that was used before it was wrapped, in another order', () => {
+    it('of an optimizer that was used before it was wrapped, in another order', async () => {
       const bare = () => {
         const [a, b] = [variable([1]), variable([3])];
         const optimizer = tf.train.momentum(0.5, 0.5);
@@ -56,7 +57,7 @@ describe('parameter groups', () => {
       const swa = own(new SWA(optimizer, { paramGroups: [{ params: [b, a] }] }));
       swa.minimize(half(a, b));
       // a: 1, velocity 1, 0.5; velocity 0.5 + 0.5 = 1, 0. b: 3, velocity 3, 1.5; 1.5 + 1.5 = 3, 0
-      assert.deepEqual([a.dataSync()[0], b.dataSync()[0]], [0, 0]);
+      assert.deepEqual([(await a.data())[0], (await b.data())[0]], [0, 0]);
       // By names that are not known, as after another's setWeights, the positions stand.
       const renamed = bare();
       const { accumulations } = renamed.optimizer as unknown as {
@@ -67,17 +68,17 @@ describe('parameter groups', () => {
         new SWA(renamed.optimizer, { paramGroups: [{ params: [renamed.a, renamed.b] }] }),
       );
       swaOfBoth.minimize(half(renamed.a, renamed.b));
-      assert.deepEqual([renamed.a.dataSync()[0], renamed.b.dataSync()[0]], [0, 0]);
+      assert.deepEqual([(await renamed.a.data())[0], (await renamed.b.data())[0]], [0, 0]);
       // Wrapped for b alone: a's slot is freed, b keeps its own.
       const second = bare();
       const swaOfB = own(new SWA(second.optimizer, { paramGroups: [{ params: second.b }] }));
       swaOfB.minimize(half(second.b));
-      assert.equal(second.b.dataSync()[0], 0);
+      assert.equal((await second.b.data())[0], 0);
     });
   });
 
   describe('each has hyper-parameters of its own', () => {
-    it('laid over those of the wrapped optimizer when it was wrapped', () => {
+    it('laid over those of the wrapped optimizer when it was wrapped', async () => {
       const [a, b, c] = [variable([8]), variable([8]), variable([8])];
       const base = tf.train.momentum(0.5, 0.5);
       const swa = own(
@@ -98,10 +99,10 @@ describe('parameter groups', () => {
       swa.minimize(half(b, c));
       // b: 8, velocity 8, 4; velocity 0.25 * 8 + 4 = 6, 1
       // c: 8, velocity 8, 8 - 0.5 (8 + 0.5 * 8) = 2; velocity 4 + 2 = 6, 2 - 0.5 (2 + 0.5 * 6) = -0.5
-      assert.deepEqual([b.dataSync()[0], c.dataSync()[0]], [1, -0.5]);
+      assert.deepEqual([(await b.data())[0], (await c.data())[0]], [1, -0.5]);
     });
 
-    it('or the optimizer that it brings', () => {
+    it('or the optimizer that it brings', async () => {
       const [a, b] = [variable([8]), variable([8])];
       const own_ = tf.train.sgd(0.25);
       const swa = own(
@@ -111,23 +112,23 @@ describe('parameter groups', () => {
       );
       assert.equal(swa.paramGroups[1]!.optimizer, own_);
       swa.minimize(half(a, b));
-      assertClose([a.dataSync()[0]!, b.dataSync()[0]!], [7.5, 6], 1e-5); // Adam's first step is lr
+      assertClose([(await a.data())[0]!, (await b.data())[0]!], [7.5, 6], 1e-5); // Adam's first step is lr
       const third = variable([8]);
       swa.addParamGroup({ params: third, optimizer: tf.train.sgd(0.5), lr: 0.125 });
       assert.equal(swa.paramGroups[2]!.lr, 0.125);
     });
 
-    it('the first group may repeat what the wrapped optimizer has, and set its rate', () => {
+    it('the first group may repeat what the wrapped optimizer has, and set its rate', async () => {
       const a = variable([8]);
       const base = tf.train.momentum(0.5, 0.5);
       const swa = own(new SWA(base, { paramGroups: [{ params: a, momentum: 0.5, lr: 0.25 }] }));
       swa.minimize(half(a));
-      assert.equal(a.dataSync()[0], 6);
+      assert.equal((await a.data())[0], 6);
     });
   });
 
   describe('which variables', () => {
-    it('without paramGroups: those of the first step, and later ones in a group of their own', () => {
+    it('without paramGroups: those of the first step, and later ones in a group of their own', async () => {
       const [a, b, c] = [variable([8]), variable([8]), variable([8])];
       const swa = own(new SWA(tf.train.sgd(0.5), { swaStart: 1, swaFreq: 1 }));
       assert.deepEqual(swa.paramGroups, []);
@@ -142,18 +143,15 @@ describe('parameter groups', () => {
           [1, 0],
         ],
       );
-      assert.deepEqual(
-        [a, b, c].map((v) => v.dataSync()[0]),
-        [2, 4, 4],
-      );
+      assert.deepEqual((await valuesOf([a, b, c])).flat(), [2, 4, 4]);
     });
 
-    it('a variable of the first varList that has no gradient yet belongs too', () => {
+    it('a variable of the first varList that has no gradient yet belongs too', async () => {
       const [a, b] = [variable([8]), variable([8])];
       const swa = own(new SWA(tf.train.momentum(0.5, 0.5)));
       swa.minimize(half(a), false, [a, b]);
       assert.deepEqual(swa.paramGroups[0]!.params, [a, b]);
-      assert.equal(b.dataSync()[0], 8);
+      assert.equal((await b.data())[0], 8);
     });
 
     it('with paramGroups: exactly those', async () => {
@@ -162,15 +160,9 @@ describe('parameter groups', () => {
         new SWA(tf.train.sgd(0.5), { paramGroups: [{ params: a }, { params: [b] }] }),
       );
       swa.minimize(half(a, b, c));
-      assert.deepEqual(
-        [a, b, c].map((v) => v.dataSync()[0]),
-        [4, 4, 8],
-      );
+      assert.deepEqual((await valuesOf([a, b, c])).flat(), [4, 4, 8]);
       swa.minimize(half(a, b, c), false, [b]);
-      assert.deepEqual(
-        [a, b, c].map((v) => v.dataSync()[0]),
-        [4, 2, 8],
-      );
+      assert.deepEqual((await valuesOf([a, b, c])).flat(), [4, 2, 8]);
       const message = 'Variable groups/c is in no parameter group; add it with addParamGroup()';
       const counted = { calls: 0 };
       const f = () => {
@@ -184,7 +176,7 @@ describe('parameter groups', () => {
       assert.deepEqual([counted.calls, swa.paramGroups.length], [0, 2]);
       swa.addParamGroup({ params: c });
       swa.minimize(half(a, b, c));
-      assert.equal(c.dataSync()[0], 4);
+      assert.equal((await c.data())[0], 4);
     });
 
     it('groups that were added before the first step are named groups', async () => {

@@ -3,7 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
 import { SWA, type ParamGroupOptions, type SWAOptions, type SWAStateDict } from '../lib/index.js';
-import { assertClose, assertFails, random, warningsOf } from './support.js';
+import { shareOf } from './backends.js';
+import { assertClose, assertFails, random, valuesOf, warningsOf } from './support.js';
 
 type Shape = number[];
 
@@ -161,6 +162,7 @@ class Bench {
       state.param_groups.map(({ swapped }) => swapped),
       groups.map(({ swapped }) => swapped),
     );
+    const values = await valuesOf(this.params.flat());
     let index = 0;
     let buffers = 0;
     groups.forEach(({ params }, g) => {
@@ -168,9 +170,9 @@ class Bench {
         state.param_groups[g]!.params,
         params.map((_, i) => index + i),
       );
-      params.forEach(({ value, average }, i) => {
+      params.forEach(({ value, average }) => {
         // Some 40 steps of up to 0.25 stay below 16, where float32 steps by 1e-6.
-        assertClose(this.params[g]![i]!.dataSync(), value, 2e-5, `parameter ${index}`);
+        assertClose(values[index]!, value, 2e-5, `parameter ${index}`);
         const buffer = state.swa_state[index]?.swa_buffer;
         assert.equal(buffer !== undefined, average !== null, `average ${index} is there`);
         if (average) {
@@ -188,7 +190,10 @@ class Bench {
   /** Exactly what everything is, bit for bit. */
   private async snapshot(): Promise<unknown> {
     const { opt_state: _, ...state } = await this.swa.stateDict();
-    return structuredClone({ state, values: this.params.flat().map((p) => [...p.dataSync()]) });
+    return structuredClone({
+      state,
+      values: await valuesOf(this.params.flat()),
+    });
   }
 
   private async refused(f: () => unknown, message: RegExp): Promise<void> {
@@ -339,9 +344,7 @@ class Bench {
   private async reload(): Promise<void> {
     const state: SWAStateDict = structuredClone(await this.swa.stateDict());
     const old = this.swa;
-    const fresh = this.params.map((params) =>
-      params.map((param) => variableOf([...param.dataSync()], param.shape)),
-    );
+    const fresh = await copiesOf(this.params);
     old.dispose();
     tf.dispose(this.params.flat());
     this.params = fresh;
@@ -356,13 +359,19 @@ class Bench {
           param_names: fresh[g]!.map(({ name }) => name),
         })),
       },
-      values: fresh.flat().map((p) => [...p.dataSync()]),
+      values: await valuesOf(fresh.flat()),
     });
   }
 }
 
 function variableOf(values: number[], shape: Shape): tf.Variable {
   return tf.tidy(() => tf.variable(tf.tensor(values, shape)));
+}
+
+/** New variables that hold what these do, list by list. */
+async function copiesOf(lists: readonly tf.Variable[][]): Promise<tf.Variable[][]> {
+  const values = await valuesOf(lists.flat());
+  return lists.map((list) => list.map(({ shape }) => variableOf(values.shift()!, shape)));
 }
 
 const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
@@ -428,7 +437,7 @@ describe('any program of steps, updates, swaps, added groups and reloads', () =>
           bench.dispose();
         },
       ),
-      { seed: 1803, numRuns: 150 },
+      { seed: 1803, numRuns: shareOf(150) },
     );
   });
 
@@ -459,7 +468,7 @@ describe('any program of steps, updates, swaps, added groups and reloads', () =>
           assert.deepEqual(resumed, straight);
         },
       ),
-      { seed: 5407, numRuns: 100 },
+      { seed: 5407, numRuns: shareOf(100) },
     );
   });
 });
@@ -499,7 +508,7 @@ async function finish(
     const swaps = restarts[i] === 'swapped reload' && swa.paramGroups.every(({ n_avg }) => n_avg);
     if (swaps) swa.swapSwaSgd();
     const state = structuredClone(await swa.stateDict());
-    const fresh = params.map((list) => list.map((p) => variableOf([...p.dataSync()], p.shape)));
+    const fresh = await copiesOf(params);
     swa.dispose();
     tf.dispose(params.flat());
     params = fresh;
@@ -510,7 +519,7 @@ async function finish(
   }
   const { swa_state, opt_state, param_groups } = structuredClone(await swa.stateDict());
   const end = {
-    values: params.flat().map((p) => [...p.dataSync()]),
+    values: await valuesOf(params.flat()),
     swa_state,
     opt_state,
     groups: param_groups.map(({ param_names: _, ...group }) => group),

@@ -1,43 +1,18 @@
 /**
- * Loaded before every spec: chooses the backend (BACKEND=cpu|wasm, default cpu) and counts tensors
- * around each spec, which fails if it leaves one behind.
+ * Loaded before every spec in Node: starts the backend that BACKEND names, cpu (the default), wasm
+ * or tensorflow, which is the @tensorflow/tfjs-node-gpu that .ci/node_gpu.sh builds.
  */
 import '@tensorflow/tfjs-layers'; // registers the gradients of tfjs-core
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
-import { createRequire } from 'node:module';
-import path from 'node:path';
-import { disposeOwned } from './support.js';
+import { rootHooks } from './hooks.js';
 
-const backend = process.env['BACKEND'] ?? 'cpu';
-let tensors = 0;
-let bytes = 0;
-/** Specs that passed but left tensors, or took some that were not theirs. */
-const leaks: string[] = [];
+const name = process.env['BACKEND'] ?? 'cpu';
 
-export const mochaHooks = {
-  async beforeAll(): Promise<void> {
-    if (backend === 'wasm') {
-      const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
-      const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-      setWasmPaths(`${path.dirname(main)}/`);
-    }
-    assert.isTrue(await tf.setBackend(backend), `backend ${backend} does not start`);
-    await tf.ready();
-  },
-  beforeEach(): void {
-    ({ numTensors: tensors, numBytes: bytes } = tf.memory());
-  },
-  afterEach(this: Mocha.Context): void {
-    disposeOwned();
-    if (this.currentTest?.state !== 'passed') return;
-    const now = tf.memory();
-    if (now.numTensors === tensors && now.numBytes === bytes) return;
-    const more = `${now.numTensors - tensors} tensors, ${now.numBytes - bytes} bytes`;
-    leaks.push(`${this.currentTest.fullTitle()}: ${more}`);
-  },
-  afterAll(): void {
-    assert.deepEqual(leaks, [], 'specs that leave tensors');
-  },
-};
+export const mochaHooks = rootHooks(async () => {
+  if (name === 'wasm') await import('./wasm.js');
+  if (name === 'tensorflow') await import('./node_gpu/import.js');
+  assert.isTrue(await tf.setBackend(name), `backend ${name} does not start`);
+  await tf.ready();
+});

@@ -8,6 +8,7 @@ import {
   OPTIMIZERS,
   own,
   random,
+  valuesOf,
   variable,
   warningsOf,
 } from './support.js';
@@ -45,8 +46,6 @@ function train(swa: SWA, vs: tf.Variable[], from: number, to: number): void {
     if (step === 5 || step === 16) swa.updateSwaGroup(swa.paramGroups.at(-1)!);
   }
 }
-
-const bits = (vs: tf.Variable[]): number[][] => vs.map((v) => [...v.dataSync()]);
 
 /** The same state without names, which differ from one set of variables to the next. */
 const unnamed = (state: SWAStateDict) => ({
@@ -145,7 +144,7 @@ describe('stateDict and loadStateDict', () => {
 
             train(unbroken, whole, 11, 23);
             train(second, after, 11, 23);
-            assert.deepEqual(bits(after), bits(whole), 'parameters');
+            assert.deepEqual(await valuesOf(after), await valuesOf(whole), 'parameters');
             assert.deepEqual(
               unnamed(await second.stateDict()),
               unnamed(await unbroken.stateDict()),
@@ -166,13 +165,13 @@ describe('stateDict and loadStateDict', () => {
     });
     train(swa, vs, 0, 6);
     const state = await swa.stateDict();
-    const values = bits(vs);
+    const values = await valuesOf(vs);
     const { numTensors, numBytes } = tf.memory();
     train(swa, vs, 6, 9);
     await swa.loadStateDict(state);
     assert.deepEqual(await swa.stateDict(), state);
     assert.deepEqual([tf.memory().numTensors, tf.memory().numBytes], [numTensors, numBytes]);
-    assert.notDeepEqual(bits(vs), values, 'the parameters are the model’s');
+    assert.notDeepEqual(await valuesOf(vs), values, 'the parameters are the model’s');
     // Back to before the first step: the slots and averages go.
     const fresh = parameters();
     const other = swaOf(tf.train.adam(0.05), { paramGroups: [{ params: fresh }] });
@@ -209,7 +208,7 @@ describe('stateDict and loadStateDict', () => {
     for (const { values } of kept.opt_state[0]!) values.fill(99);
     kept.swa_state[0]!.swa_buffer.values.fill(99);
     swa.swapSwaSgd();
-    assert.equal(v.dataSync()[0], 4);
+    assert.equal((await v.data())[0], 4);
   });
 
   describe('match parameters', () => {
@@ -252,7 +251,7 @@ describe('stateDict and loadStateDict', () => {
       const to = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [c, d] }] });
       await to.loadStateDict(await from.stateDict());
       to.swapSwaSgd();
-      assert.deepEqual([c.dataSync()[0], d.dataSync()[0]], [8, 2]);
+      assert.deepEqual([(await c.data())[0], (await d.data())[0]], [8, 2]);
     });
   });
 
@@ -271,14 +270,14 @@ describe('stateDict and loadStateDict', () => {
       message: string | RegExp,
     ): Promise<void> => {
       const { swa, vs, state } = await trained('refuse');
-      const values = bits(vs);
+      const values = await valuesOf(vs);
       const { numTensors } = tf.memory();
       const changed = structuredClone(state);
       const replaced = change(changed);
       const given = (replaced === undefined ? changed : replaced) as SWAStateDict;
       await assertFails(() => swa.loadStateDict(given), message);
       assert.deepEqual(await swa.stateDict(), state);
-      assert.deepEqual(bits(vs), values);
+      assert.deepEqual(await valuesOf(vs), values);
       assert.equal(tf.memory().numTensors, numTensors);
       swa.dispose();
       tf.dispose(vs);
@@ -489,7 +488,7 @@ describe('stateDict and loadStateDict', () => {
       const after = parameters();
       after.forEach((v, i) => v.assign(before[i]!));
       for (let i = 7; i <= 10; i++) step(second, after, i);
-      assert.deepEqual(bits(after), bits(whole));
+      assert.deepEqual(await valuesOf(after), await valuesOf(whole));
       assert.deepEqual(unnamed(await second.stateDict()), unnamed(await unbroken.stateDict()));
     });
 
@@ -533,7 +532,7 @@ describe('stateDict and loadStateDict', () => {
       second.learningRate = 0.125;
       assert.equal(second.learningRate, 0.125);
       second.minimize(half(v), false, [v]);
-      assert.deepEqual([v.dataSync()[0], second.learningRate], [3.5, 0.125]);
+      assert.deepEqual([(await v.data())[0], second.learningRate], [3.5, 0.125]);
     });
 
     it('gives the state to the groups that are named next, as soon as there are as many', async () => {
@@ -552,7 +551,7 @@ describe('stateDict and loadStateDict', () => {
       const unknown = /^No variable is known yet: take a step first/;
       await assertFails(() => second.swapSwaSgd(), unknown);
       assert.isTrue(second.swapped);
-      assert.equal(await second.withSwa(() => a.dataSync()[0]), 2);
+      assert.equal(await second.withSwa(async () => (await a.data())[0]), 2);
       second.addParamGroup({ params: a });
       await assertFails(
         () => second.minimize(half(a), false, [a]),
@@ -570,9 +569,9 @@ describe('stateDict and loadStateDict', () => {
       second.addParamGroup({ params: b });
       assert.deepEqual([second.swapped, second.paramGroups[1]!.lr], [true, 0.25]);
       second.swapSwaSgd();
-      assert.deepEqual([a.dataSync()[0], b.dataSync()[0]], [0, 3.5]);
+      assert.deepEqual([(await a.data())[0], (await b.data())[0]], [0, 3.5]);
       second.minimize(half(a, b)); // velocity 4 + 0 = 4, -2; velocity 5 + 3.5 = 8.5, 1.375
-      assert.deepEqual([a.dataSync()[0], b.dataSync()[0]], [-2, 1.375]);
+      assert.deepEqual([(await a.data())[0], (await b.data())[0]], [-2, 1.375]);
     });
 
     it('refuses at once a state of another base optimizer', async () => {
@@ -609,7 +608,7 @@ describe('stateDict and loadStateDict', () => {
         () => second.minimize(half(b), false, [b]),
         /of the wrong shape or value: opt_state\[0\] accumulations\/0 \(float32 \[2\], not float32 \[1\]\)/,
       );
-      assert.deepEqual([b.dataSync()[0], second.paramGroups.length], [8, 0]);
+      assert.deepEqual([(await b.data())[0], second.paramGroups.length], [8, 0]);
     });
 
     it('refuses the step after a state that was swapped, and swaps back then', async () => {
@@ -629,10 +628,10 @@ describe('stateDict and loadStateDict', () => {
       await assertFails(() => second.swapSwaSgd(), /^No variable is known yet/);
       await assertFails(() => second.minimize(f, false, [v]), /Cannot step while swapped/);
       assert.equal(calls, 0, 'nothing ran, no statistics moved');
-      assert.deepEqual([v.dataSync()[0], second.swapped], [3, true]);
+      assert.deepEqual([(await v.data())[0], second.swapped], [3, true]);
       second.swapSwaSgd();
       second.minimize(half(v), false, [v]);
-      assert.equal(v.dataSync()[0], 1);
+      assert.equal((await v.data())[0], 1);
     });
   });
 
@@ -694,7 +693,7 @@ describe('stateDict and loadStateDict', () => {
         ] as const)
           swa.minimize(half(x), false, [x]);
         // sum 8 + 6 = 14, 6 - 3.5 = 2.5
-        assert.deepEqual([v.dataSync()[0], w.dataSync()[0]], [2.5, 2.5]);
+        assert.deepEqual([(await v.data())[0], (await w.data())[0]], [2.5, 2.5]);
         assert.equal(second.optimizer.iterations, 2);
       });
     }
@@ -741,7 +740,7 @@ describe('stateDict and loadStateDict', () => {
       const third = swaOf(new Summing(0.25), { paramGroups: [{ params: v }, { params: w }] });
       await third.loadStateDict(state);
       third.minimize(half(v, w)); // sum 8 + 6 = 14, 6 - 3.5 = 2.5
-      assert.deepEqual([v.dataSync()[0], w.dataSync()[0]], [2.5, 2.5]);
+      assert.deepEqual([(await v.data())[0], (await w.data())[0]], [2.5, 2.5]);
     });
 
     it('without getWeights: an error that says what to implement', async () => {
@@ -807,7 +806,7 @@ describe('stateDict and loadStateDict', () => {
       const untouched = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
       await untouched.setWeights(none);
       untouched.minimize(half(v), false, [v]);
-      assert.equal(v.dataSync()[0], 4);
+      assert.equal((await v.data())[0], 4);
 
       first.minimize(half(v), false, [v]); // 4 - 2 = 2, velocity 4
       const weights = await first.getWeights();
@@ -816,7 +815,7 @@ describe('stateDict and loadStateDict', () => {
       const third = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
       await third.setWeights(await second.getWeights());
       third.minimize(half(v), false, [v]); // velocity 2 + 2 = 4, 2 - 2 = 0
-      assert.deepEqual([v.dataSync()[0], third.paramGroups[0]!.n_avg], [0, 2]);
+      assert.deepEqual([(await v.data())[0], third.paramGroups[0]!.n_avg], [0, 2]);
     });
 
     it('refuse the weights of another optimizer', async () => {

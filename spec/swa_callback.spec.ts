@@ -12,6 +12,7 @@ import {
   OPTIMIZERS,
   own,
   random,
+  valuesOf,
   variable,
   warningsOf,
 } from './support.js';
@@ -83,12 +84,11 @@ function net(optimizer: tf.Optimizer = bare(tf.train.sgd(0.1)), bn = true): tfl.
   return model;
 }
 
-const values = (model: tfl.LayersModel): number[][] =>
-  model.getWeights().map((weight) => [...weight.dataSync()]);
+const values = (model: tfl.LayersModel): Promise<number[][]> => valuesOf(model.getWeights());
 
 /** The weights that are no moving statistics. */
-const trained = (model: tfl.LayersModel): number[][] =>
-  model.trainableWeights.map((weight) => [...weight.read().dataSync()]);
+const trained = (model: tfl.LayersModel): Promise<number[][]> =>
+  valuesOf(model.trainableWeights.map((weight) => weight.read()));
 
 /** A callback that notes the weights at the end of each epoch, by epoch from 1. */
 function recorder(model: tfl.LayersModel): {
@@ -96,7 +96,10 @@ function recorder(model: tfl.LayersModel): {
   onEpochEnd: (epoch: number) => Promise<void>;
 } {
   const weights = new Map<number, number[][]>();
-  return { weights, onEpochEnd: async (epoch) => void weights.set(epoch + 1, trained(model)) };
+  return {
+    weights,
+    onEpochEnd: async (epoch) => void weights.set(epoch + 1, await trained(model)),
+  };
 }
 
 /** The mean of the weights noted after the given epochs, in float64. */
@@ -115,10 +118,14 @@ function assertWeights(actual: number[][], expected: number[][], tolerance = 1e-
 }
 
 /** The mean and variance, in float64, of what the first layer makes of the examples. */
-function hiddenMoments(model: tfl.LayersModel, from: number, to: number): number[][] {
+async function hiddenMoments(
+  model: tfl.LayersModel,
+  from: number,
+  to: number,
+): Promise<number[][]> {
   const [kernel, bias] = model.layers[0]!.getWeights();
-  const w = kernel!.arraySync() as number[][];
-  const b = bias!.arraySync() as number[];
+  const w = (await kernel!.array()) as number[][];
+  const b = (await bias!.array()) as number[];
   const rows = points.x
     .slice(from, to)
     .map(([x0, x1]) => b.map((bj, j) => Math.tanh(x0! * w[0]![j]! + x1! * w[1]![j]! + bj)));
@@ -130,15 +137,20 @@ function hiddenMoments(model: tfl.LayersModel, from: number, to: number): number
 }
 
 /** keras-swa's statistics: the mean of those of each batch, each counting the same. */
-function batchMeanMoments(model: tfl.LayersModel, batches: number = BATCHES.length): number[][] {
-  const each = BATCHES.slice(0, batches).map(([from, to]) => hiddenMoments(model, from, to));
+async function batchMeanMoments(
+  model: tfl.LayersModel,
+  batches: number = BATCHES.length,
+): Promise<number[][]> {
+  const each = await Promise.all(
+    BATCHES.slice(0, batches).map(async ([from, to]) => await hiddenMoments(model, from, to)),
+  );
   return [0, 1].map((k) =>
     each[0]![k]!.map((_, j) => each.reduce((sum, m) => sum + m[k]![j]!, 0) / each.length),
   );
 }
 
-const movingOf = (model: tfl.LayersModel): number[][] =>
-  model.layers[1]!.getWeights().slice(2).map((weight) => [...weight.dataSync()]); // prettier-ignore
+const movingOf = (model: tfl.LayersModel): Promise<number[][]> =>
+  valuesOf(model.layers[1]!.getWeights().slice(2));
 
 /** Notes the rate of every step, as the optimizer uses it. */
 function ratesOf(optimizer: tf.Optimizer): number[] {
@@ -146,6 +158,7 @@ function ratesOf(optimizer: tf.Optimizer): number[] {
   const apply = optimizer.applyGradients.bind(optimizer);
   optimizer.applyGradients = (gradients) => {
     const { c, learningRate } = optimizer as unknown as { c?: tf.Tensor; learningRate: number };
+    // Made from a number, which every backend keeps: no GPU is asked.
     rates.push(c ? -c.dataSync()[0]! : learningRate);
     apply(gradients);
   };
@@ -212,7 +225,7 @@ describe('swaCallback', () => {
           await callback.onEpochEnd(epoch);
         }
         await callback.onTrainEnd();
-        assertClose(weight.dataSync(), rows.final_weights, 1e-6, 'final weights');
+        assertClose(await weight.data(), rows.final_weights, 1e-6, 'final weights');
       });
     }
   });
@@ -261,9 +274,9 @@ describe('swaCallback', () => {
           };
           assert.deepEqual(await warningsOf(() => way(model, lists[order]!)), []);
           // Of the epochs 3, 5 and 7 (the 8th is the forward pass)
-          assertWeights(trained(model), meanOf(other.weights, [3, 5, 7]));
-          assertWeights(other.weights.get(8)!, trained(model), 0);
-          assertWeights(movingOf(model), batchMeanMoments(model), 1e-5);
+          assertWeights(await trained(model), meanOf(other.weights, [3, 5, 7]));
+          assertWeights(other.weights.get(8)!, await trained(model), 0);
+          assertWeights(await movingOf(model), await batchMeanMoments(model), 1e-5);
           assert.equal(momentum(), 0.7);
         });
       }
@@ -277,7 +290,7 @@ describe('swaCallback', () => {
         const swa = swaCallback(model, { startEpoch: 4, ...(bn && { bnData: [x] }) });
         const run = { ...FIT, epochs: 6, callbacks: [other, swa] };
         assert.deepEqual(await warningsOf(() => model.fit(x, y, run)), []);
-        assertWeights(trained(model), meanOf(other.weights, [4, 5, 6]));
+        assertWeights(await trained(model), meanOf(other.weights, [4, 5, 6]));
       }
     });
 
@@ -291,7 +304,7 @@ describe('swaCallback', () => {
         const model = net();
         const swa = swaCallback(model, { startEpoch: 2, bnData });
         await model.fit(x, y, { ...FIT, epochs: 4, callbacks: swa });
-        assertWeights(movingOf(model), hiddenMoments(model, 0, EXAMPLES), 1e-6);
+        assertWeights(await movingOf(model), await hiddenMoments(model, 0, EXAMPLES), 1e-6);
       }
     });
 
@@ -304,9 +317,10 @@ describe('swaCallback', () => {
       await model.fit(close, y, { ...FIT, batchSize: 16, epochs: 3, callbacks: swa });
       const hidden = own(model.layers[0]!.apply(close) as tf.Tensor);
       const { mean, variance } = tf.tidy(() => tf.moments(hidden, 0));
-      const [movingMean, movingVariance] = movingOf(model);
-      assertClose(movingMean!, own(mean).dataSync(), 1e-6);
-      const ratio = movingVariance!.map((v, j) => v / own(variance).dataSync()[j]!);
+      const [movingMean, movingVariance] = await movingOf(model);
+      assertClose(movingMean!, await own(mean).data(), 1e-6);
+      const expected = await own(variance).data();
+      const ratio = movingVariance!.map((v, j) => v / expected[j]!);
       assertClose(ratio, [1, 1, 1], 1e-3);
     });
 
@@ -342,8 +356,8 @@ describe('swaCallback', () => {
       const other = recorder(model);
       const swa = swaCallback(model, { startEpoch: 2 });
       await model.fit(x, y, { ...FIT, epochs: 5, callbacks: [swa, other] });
-      assertWeights(trained(model), meanOf(other.weights, [2, 3, 4]));
-      assertWeights(movingOf(inner), batchMeanMoments(inner), 1e-5);
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3, 4]));
+      assertWeights(await movingOf(inner), await batchMeanMoments(inner), 1e-5);
     });
 
     it('leaves a frozen layer its statistics, averaged, and runs no forward pass for it', async () => {
@@ -353,16 +367,16 @@ describe('swaCallback', () => {
       const { x, y } = data();
       const other = recorder(model);
       const moving: number[][][] = [];
-      const note = { onEpochEnd: async () => void moving.push(movingOf(model)) };
+      const note = { onEpochEnd: async () => void moving.push(await movingOf(model)) };
       const callbacks = [other, note, swaCallback(model, { startEpoch: 2 })];
       await model.fit(x, y, { ...FIT, epochs: 4, callbacks });
-      assertWeights(trained(model), meanOf(other.weights, [2, 3, 4]));
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3, 4]));
       const mean = [0, 1].map((k) =>
         moving[0]![k]!.map(
           (_, j) => (moving[1]![k]![j]! + moving[2]![k]![j]! + moving[3]![k]![j]!) / 3,
         ),
       );
-      assertWeights(movingOf(model), mean);
+      assertWeights(await movingOf(model), mean);
     });
 
     it('a layer that is applied twice takes its last value of the first batch', async () => {
@@ -383,7 +397,9 @@ describe('swaCallback', () => {
       const { x, y } = data();
       const swa = swaCallback(model, { startEpoch: 2 });
       await model.fit(x, y, { ...FIT, batchSize: 16, epochs: 3, callbacks: swa });
-      const [gamma, beta, mean] = norm.getWeights().map((weight) => [...weight.dataSync()]);
+      const [gamma, beta, mean] = await Promise.all(
+        norm.getWeights().map(async (weight) => [...(await weight.data())]),
+      );
       assert.notDeepEqual(gamma, beta);
       assertClose(mean!, beta!, 1e-5); // what went in was normalized, then shifted by beta
     });
@@ -406,8 +422,8 @@ describe('swaCallback', () => {
       }
       await callback.onTrainEnd();
       // (1 + 4 + 9) / 3, a weight that is listed twice counting once
-      assertClose(weight.dataSync(), [14 / 3], 1e-6);
-      assert.deepEqual([...counter.dataSync()], [3]);
+      assertClose(await weight.data(), [14 / 3], 1e-6);
+      assert.deepEqual([...(await counter.data())], [3]);
     });
   });
 
@@ -478,13 +494,13 @@ describe('swaCallback', () => {
       assertClose(used, cyclicRates, 1e-7);
       // Nothing to count: an error before the first step.
       const resumed = { epochs: 8, initialEpoch: 5, verbose: 0, callbacks: swa };
-      const before = values(model);
+      const before = await values(model);
       await assertFails(
         () => model.fitDataset(dataset(), resumed),
         "The batches of an epoch are unknown, which lrSchedule 'cyclic' needs: give " +
           'batchesPerEpoch, or begin before startEpoch, so that they are counted',
       );
-      assert.deepEqual(values(model), before);
+      assert.deepEqual(await values(model), before);
       await model.fitDataset(dataset().repeat(), { ...resumed, batchesPerEpoch: 3 });
       assertClose(used.slice(24), [...cycle, ...cycle.slice(0, 3)], 1e-7);
     });
@@ -506,7 +522,7 @@ describe('swaCallback', () => {
       });
       assertClose(used, [...perBatch([0.1, 0.05, 0.1 / 3]), 0, 0, 0], 1e-7);
       assert.notProperty(history, 'lr');
-      assertWeights(trained(model), meanOf(other.weights, [2, 3]));
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3]));
       assertClose([(optimizer as never)['learningRate']], [0.1 / 3], 1e-12);
     });
 
@@ -559,15 +575,15 @@ describe('swaCallback', () => {
         const other = recorder(model);
         let atBegin: number[][] = [];
         const onEpochBegin = async (epoch: number): Promise<void> => {
-          if (epoch === 3) atBegin = trained(model);
+          if (epoch === 3) atBegin = await trained(model);
         };
         const swa = swaCallback(model, { startEpoch: 2 });
         const callbacks = [swa, other, { onEpochBegin }];
         await model.fit(x, y, { ...FIT, epochs: 4, callbacks });
-        assert.deepEqual(trained(model), atBegin);
+        assert.deepEqual(await trained(model), atBegin);
         if (name === 'rmsprop, centered') return; // NaN in training already, a bug of tfjs's
-        assertWeights(trained(model), meanOf(other.weights, [2, 3]));
-        assertWeights(movingOf(model), batchMeanMoments(model), 1e-5);
+        assertWeights(await trained(model), meanOf(other.weights, [2, 3]));
+        assertWeights(await movingOf(model), await batchMeanMoments(model), 1e-5);
       });
     }
   });
@@ -586,8 +602,8 @@ describe('swaCallback', () => {
       const callbacks = [early, note, swa];
       const { epoch } = await model.fit(x, y, { ...FIT, epochs: 20, callbacks });
       assert.deepEqual(epoch, [0, 1, 2, 3, 4, 5]);
-      assertWeights(trained(model), meanOf(other.weights, [3, 4, 5]));
-      assertWeights(movingOf(model), batchMeanMoments(model), 1e-5);
+      assertWeights(await trained(model), meanOf(other.weights, [3, 4, 5]));
+      assertWeights(await movingOf(model), await batchMeanMoments(model), 1e-5);
       assert.isTrue(model.stopTraining);
     });
 
@@ -606,15 +622,15 @@ describe('swaCallback', () => {
         // Stopped after epoch 5; 2 and 4 are averaged
         const { epoch } = await fit(model, [other, stopAfter(model, 5), swa]);
         assert.lengthOf(epoch, 6);
-        assertWeights(trained(model), meanOf(other.weights, [2, 4]));
-        assertWeights(movingOf(model), batchMeanMoments(model), 1e-5);
+        assertWeights(await trained(model), meanOf(other.weights, [2, 4]));
+        assertWeights(await movingOf(model), await batchMeanMoments(model), 1e-5);
       });
 
       it(`${way}: listed after, the statistics are averages, with a warning`, async () => {
         const model = net();
         const other = recorder(model);
         const moving: number[][][] = [];
-        const note = { onEpochEnd: async () => void moving.push(movingOf(model)) };
+        const note = { onEpochEnd: async () => void moving.push(await movingOf(model)) };
         const swa = swaCallback(model, { startEpoch: 4 });
         const warnings = await warningsOf(() =>
           fit(model, [swa, other, note, stopAfter(model, 5)]),
@@ -623,9 +639,9 @@ describe('swaCallback', () => {
           'swaCallback: training ended without the forward pass for batch normalization, whose ' +
             'moving statistics are averages now; give bnData, or list this callback last',
         ]);
-        assertWeights(trained(model), meanOf(other.weights, [4, 5]));
+        assertWeights(await trained(model), meanOf(other.weights, [4, 5]));
         const mean = moving[3]!.map((one, k) => one.map((v, j) => (v + moving[4]![k]![j]!) / 2));
-        assertWeights(movingOf(model), mean);
+        assertWeights(await movingOf(model), mean);
       });
 
       it(`${way}: with bnData, in either order`, async () => {
@@ -637,8 +653,8 @@ describe('swaCallback', () => {
           const callbacks = last ? [other, stop, swa] : [swa, other, stop];
           const { epoch } = await fit(model, callbacks);
           assert.lengthOf(epoch, 4);
-          assertWeights(trained(model), meanOf(other.weights, [2, 3, 4]));
-          assertWeights(movingOf(model), hiddenMoments(model, 0, EXAMPLES));
+          assertWeights(await trained(model), meanOf(other.weights, [2, 3, 4]));
+          assertWeights(await movingOf(model), await hiddenMoments(model, 0, EXAMPLES));
         }
       });
 
@@ -648,7 +664,7 @@ describe('swaCallback', () => {
           const model = net(optimizer);
           const other = recorder(model);
           const moving: number[][][] = [];
-          const note = { onEpochEnd: async () => void moving.push(movingOf(model)) };
+          const note = { onEpochEnd: async () => void moving.push(await movingOf(model)) };
           const swa = swaCallback(model, {
             startEpoch: 6,
             lrSchedule: 'constant',
@@ -660,8 +676,8 @@ describe('swaCallback', () => {
             'swaCallback: training ended before an average was due; the weights stay',
           ]);
           assert.lengthOf([...other.weights], 4);
-          assert.deepEqual(trained(model), other.weights.get(4));
-          assert.deepEqual(movingOf(model), moving[3]);
+          assert.deepEqual(await trained(model), other.weights.get(4));
+          assert.deepEqual(await movingOf(model), moving[3]);
           assert.equal((optimizer as never)['learningRate'], 0.1);
         }
       });
@@ -682,14 +698,14 @@ describe('swaCallback', () => {
       const { epoch } = await model.fit(x, y, { ...FIT, epochs: 20, callbacks });
       assert.deepEqual(epoch, [0, 1, 2, 3, 4]);
       assert.equal(batches, 12);
-      assertWeights(trained(model), meanOf(other.weights, [2, 3, 4]));
-      assertWeights(movingOf(model), batchMeanMoments(model, 2), 1e-5);
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3, 4]));
+      assertWeights(await movingOf(model), await batchMeanMoments(model, 2), 1e-5);
     });
 
     it('a forward pass that gets no batch leaves averaged statistics, with a warning', async () => {
       const model = net();
       const moving: number[][][] = [];
-      const note = { onEpochEnd: async () => void moving.push(movingOf(model)) };
+      const note = { onEpochEnd: async () => void moving.push(await movingOf(model)) };
       const swa = swaCallback(model, { startEpoch: 2 });
       const warnings = await warningsOf(() =>
         model.fitDataset(dataset().repeat(2), {
@@ -700,7 +716,7 @@ describe('swaCallback', () => {
         }),
       );
       assert.match(warnings.at(-1)!, /^swaCallback: training ended without the forward pass/);
-      assert.deepEqual(movingOf(model), moving[1]);
+      assert.deepEqual(await movingOf(model), moving[1]);
     });
 
     it("tfjs's own fails listed after a plain object, whatever the object does", async () => {
@@ -736,7 +752,7 @@ describe('swaCallback', () => {
         model.fit(x, y, { ...FIT, epochs: 9, initialEpoch: 3, callbacks: [swa, other] }),
       );
       // Of 4 to 8 (the 9th is the forward pass) 5 and 7 are due
-      assertWeights(trained(model), meanOf(other.weights, [5, 7]));
+      assertWeights(await trained(model), meanOf(other.weights, [5, 7]));
       assertClose(used, [...Array<number>(15).fill(0.02), 0, 0, 0], 1e-7);
       assert.equal(said[1], 'Epoch 4: the averaging of weights starts');
     });
@@ -748,11 +764,11 @@ describe('swaCallback', () => {
         [false, 'None of the epochs from 5 to 7 is averaged: every 5. is, from startEpoch 3 on'],
       ] as const) {
         const model = net(undefined, bn);
-        const before = values(model);
+        const before = await values(model);
         const swa = swaCallback(model, { startEpoch: 3, swaFreq: 5 });
         const run = { ...FIT, epochs: bn ? 8 : 7, initialEpoch: 4, callbacks: swa };
         await assertFails(() => model.fit(x, y, run), message);
-        assert.deepEqual(values(model), before);
+        assert.deepEqual(await values(model), before);
         if (!bn) await model.fit(x, y, { ...run, epochs: 8 });
       }
     });
@@ -793,7 +809,7 @@ describe('swaCallback', () => {
         const run = { ...FIT, epochs: 5, callbacks: [other, swa] };
         const { history } = await model.fit(x, y, run);
         assert.lengthOf(history['lr']!, 5);
-        assertWeights(trained(model), meanOf(other.weights, [2, 4]));
+        assertWeights(await trained(model), meanOf(other.weights, [2, 4]));
       }
       assert.deepEqual(used.slice(15), used.slice(0, 15));
     });
@@ -822,20 +838,20 @@ describe('swaCallback', () => {
       assert.equal(layer.momentum, 0.7);
       // s = 1: epoch 0 at t = 0, epoch 1 at t = 1
       assertClose(used.slice(6), [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0, 0, 0], 1e-7);
-      assertWeights(trained(model), meanOf(other.weights, [2]));
+      assertWeights(await trained(model), meanOf(other.weights, [2]));
       assert.equal((optimizer as never)['learningRate'], 0.1);
     });
 
     it('that fails before it starts changes nothing, and the next is as good as new', async () => {
       const { x, y } = data();
       const model = net();
-      const before = values(model);
+      const before = await values(model);
       const swa = swaCallback(model, { startEpoch: 3 });
       await assertFails(() => model.fit(x, y, { ...FIT, epochs: 3, callbacks: swa }), /startEpoch/);
-      assert.deepEqual(values(model), before);
+      assert.deepEqual(await values(model), before);
       const other = recorder(model);
       await model.fit(x, y, { ...FIT, epochs: 4, callbacks: [other, swa] });
-      assertWeights(trained(model), meanOf(other.weights, [3]));
+      assertWeights(await trained(model), meanOf(other.weights, [3]));
     });
   });
 
@@ -878,7 +894,7 @@ describe('swaCallback', () => {
       const run = { ...FIT, epochs: 3, callbacks: [other, swa] };
       await assertFails(() => model.fit(x, y, run), 'updateBn: the loader gave no examples');
       assert.equal(tf.memory().numTensors, numTensors);
-      assertWeights(trained(model), meanOf(other.weights, [2, 3]));
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3]));
       assert.equal((optimizer as never)['learningRate'], 0.1);
     });
   });
@@ -1022,9 +1038,9 @@ describe('swaCallback', () => {
       const { x, y } = data();
       const fails = async (model: tfl.LayersModel, options: object, message: string) => {
         const swa = swaCallback(model, { startEpoch: 2, ...options });
-        const before = values(model);
+        const before = await values(model);
         await assertFails(() => model.fit(x, y, { ...FIT, epochs: 4, callbacks: swa }), message);
-        assert.deepEqual(values(model), before);
+        assert.deepEqual(await values(model), before);
       };
       const neither =
         'the optimizer Fixed has neither setLearningRate() nor a numeric learningRate';
@@ -1067,12 +1083,12 @@ describe('swaCallback', () => {
       const swa = swaCallback(other, { startEpoch: 2 });
       const early = tfl.callbacks.earlyStopping({ monitor: 'loss' });
       for (const callbacks of [swa, [early, swa]]) {
-        const before = values(model);
+        const before = await values(model);
         await assertFails(
           () => model.fit(x, y, { ...FIT, epochs: 4, callbacks }),
           'swaCallback was made for another model than the one that is fitted',
         );
-        assert.deepEqual(values(model), before);
+        assert.deepEqual(await values(model), before);
       }
     });
   });

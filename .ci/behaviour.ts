@@ -1,0 +1,14 @@
+/** Which specs run on every backend: those of behaviour, which is those that need no Node. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** The project's folder. */
+export const root = path.dirname(import.meta.dirname);
+
+/** Their paths in {@link root}. */
+export function behaviourSpecs(): string[] {
+  return readdirSync(path.join(root, 'spec'))
+    .filter((name) => name.endsWith('.spec.ts'))
+    .map((name) => `spec/${name}`)
+    .filter((file) => !readFileSync(path.join(root, file), 'utf8').includes("from 'node:"));
+}
