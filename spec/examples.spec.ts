@@ -41,7 +41,9 @@ async function lastAndAverages(name: (typeof STARTS)[number]): Promise<[number, 
   return [told('last weights'), told('averages')];
 }
 
-describe('examples', () => {
+describe('examples', function () {
+  this.timeout(240_000); // each is a process that trains, perhaps beside others
+
   it('are all run', () => {
     const folders = readdirSync(path.join(root, 'examples')).filter((name) => name !== 'data');
     assert.sameMembers(folders, Object.keys(RUN_BY));
