@@ -13,12 +13,13 @@ const sources = readdirSync('lib').map((file) => `lib/${file}`);
 // One file for each of lib: a bundler leaves out the files whose exports nobody uses.
 await build({ entryPoints: sources, outdir: 'dist/esm', format: 'esm', target });
 await build({
-  entryPoints: ['lib/index.ts', 'lib/node.ts'],
+  entryPoints: ['lib/index.ts', 'lib/node.ts', 'lib/register.ts'],
   outdir: 'dist/cjs',
   format: 'cjs',
   target,
   bundle: true,
   packages: 'external',
+  external: ['./index.js'], // of register.ts: one class SWA, not one a door
 });
 
 const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');

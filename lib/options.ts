@@ -37,17 +37,15 @@ export function checkNumber(
   min: number,
   expected = `a finite number >= ${min}`,
 ): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < min) {
-    return invalid(name, value, expected);
-  }
-  return value;
+  // isFinite, as isInteger below, is false for all that is no number.
+  const fits = Number.isFinite(value) && (value as number) >= min;
+  return fits ? (value as number) : invalid(name, value, expected);
 }
 
 /** Passes on an integer that is at least `min`, and refuses anything else. */
 export function checkInteger(name: string, value: unknown, min: number, why = ''): number {
-  const expected = `an integer >= ${min}${why}`;
-  const integer = checkNumber(name, value, min, expected);
-  return Number.isInteger(integer) ? integer : invalid(name, value, expected);
+  const fits = Number.isInteger(value) && (value as number) >= min;
+  return fits ? (value as number) : invalid(name, value, `an integer >= ${min}${why}`);
 }
 
 /** Whether a value is an integer >= 0. */
@@ -58,9 +56,10 @@ export function isCount(value: unknown): value is number {
 /** Refuses options that are no record, and one that is not among the known ones. */
 export function checkKeys(options: unknown, known: readonly string[]): asserts options is object {
   if (typeof options !== 'object' || options === null) invalid('options', options, 'an object');
-  const stray = Object.keys(options).find((key) => !known.includes(key));
-  if (stray === undefined) return;
-  throw new Error(`Unknown option ${stray} (known ones: ${known.join(', ')})`);
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw new Error(`Unknown option ${key} (known ones: ${known.join(', ')})`);
+  }
 }
 
 /**

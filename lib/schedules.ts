@@ -66,7 +66,7 @@ export function constant(lr: number): Schedule {
  * @see torch.optim.lr_scheduler.LinearLR
  */
 export function linear(options: { from: number; to: number; steps: number }): Schedule {
-  const { from, to, steps } = checkRamp(options);
+  const { from, to, steps } = checkOptions(options, ['from', 'to'], ['steps']);
   return (step) => interpolate(from, to, Math.min(1, checkStep(step) / steps));
 }
 
@@ -90,15 +90,14 @@ export function linear(options: { from: number; to: number; steps: number }): Sc
  *   SGDR, arXiv 1608.03983, equation 5.
  */
 export function cosineAnnealing(options: { from: number; to: number; steps: number }): Schedule {
-  const { from, to, steps } = checkRamp(options);
+  const { from, to, steps } = checkOptions(options, ['from', 'to'], ['steps']);
   return (step) => interpolate(from, to, cosineShape((checkStep(step) % (2 * steps)) / steps));
 }
 
 /**
  * A triangle wave: torch's CyclicLR in its mode 'triangular'. From `low` up to `high` in
- * `stepsUp` steps and down again in `stepsDown`, over and over. With
- * `p = mod(step, stepsUp + stepsDown)`: `rate = low + (high - low) p / stepsUp` as long as
- * `p <= stepsUp`, then `rate = high - (high - low) (p - stepsUp) / stepsDown`.
+ * `stepsUp` steps and down again in `stepsDown`, over and over. With `c = stepsUp + stepsDown` and
+ * `p = mod(step, c)`: `t = min(p / stepsUp, (c - p) / stepsDown)`, `rate = (1 - t) low + t high`.
  *
  * @param options.low Rate at step 0 and at each cycle's start, finite, from 0 to `high`.
  * @param options.high Rate at the tip, finite.
@@ -119,15 +118,11 @@ export function triangular(options: {
   stepsUp: number;
   stepsDown: number;
 }): Schedule {
-  checkKeys(options, ['low', 'high', 'stepsUp', 'stepsDown']);
-  const { low, high } = checkBounds(options);
-  const stepsUp = checkInteger('stepsUp', options.stepsUp, 1);
-  const stepsDown = checkInteger('stepsDown', options.stepsDown, 1);
+  const { low, high, stepsUp, stepsDown } = checkBounds(options, ['stepsUp', 'stepsDown']);
+  const cycle = stepsUp + stepsDown;
   return (step) => {
-    const p = checkStep(step) % (stepsUp + stepsDown);
-    return p <= stepsUp
-      ? interpolate(low, high, p / stepsUp)
-      : interpolate(high, low, (p - stepsUp) / stepsDown);
+    const p = checkStep(step) % cycle;
+    return interpolate(low, high, Math.min(p / stepsUp, (cycle - p) / stepsDown));
   };
 }
 
@@ -151,9 +146,7 @@ export function triangular(options: {
  * @see Izmailov et al. 2018, arXiv 1803.05407, section 3.1.
  */
 export function cyclic(options: { high: number; low: number; steps: number }): Schedule {
-  checkKeys(options, ['high', 'low', 'steps']);
-  const { low, high } = checkBounds(options);
-  const steps = checkInteger('steps', options.steps, 1);
+  const { low, high, steps } = checkBounds(options, ['steps']);
   return (step) => interpolate(high, low, (Math.floor(checkStep(step) % steps) + 1) / steps);
 }
 
@@ -180,7 +173,7 @@ export function cyclic(options: { high: number; low: number; steps: number }): S
  * @see torch.optim.lr_scheduler.SequentialLR
  */
 export function sequence(parts: ReadonlyArray<SchedulePhase | Schedule>): Schedule {
-  if (!Array.isArray(parts) || parts.length === 0) {
+  if (!Array.isArray(parts) || !parts.length) {
     invalid('sequence', parts, 'a list [[schedule, steps], ..., schedule]');
   }
   const phases = (parts as readonly unknown[]).map((part, k): SchedulePhase => {
@@ -206,18 +199,24 @@ function checkStep(step: number): number {
   return checkNumber('step', step, 0);
 }
 
-function checkRamp(options: { from: number; to: number; steps: number }): typeof options {
-  checkKeys(options, ['from', 'to', 'steps']);
-  return {
-    from: checkNumber('from', options.from, 0),
-    to: checkNumber('to', options.to, 0),
-    steps: checkInteger('steps', options.steps, 1),
-  };
+/** Checks options that are rates, >= 0, and lengths in steps, >= 1, and nothing else. */
+function checkOptions<T extends object>(
+  options: T,
+  rates: ReadonlyArray<keyof T & string>,
+  lengths: ReadonlyArray<keyof T & string>,
+): T {
+  checkKeys(options, [...rates, ...lengths]);
+  for (const name of rates) checkNumber(name, options[name], 0);
+  for (const name of lengths) checkInteger(name, options[name], 1);
+  return options;
 }
 
-function checkBounds(options: { low: number; high: number }): { low: number; high: number } {
-  const high = checkNumber('high', options.high, 0);
-  const low = checkNumber('low', options.low, 0);
+/** The same where two of the rates are `low` and `high`, in this order. */
+function checkBounds<T extends { low: number; high: number }>(
+  options: T,
+  lengths: ReadonlyArray<keyof T & string>,
+): T {
+  const { low, high } = checkOptions(options, ['low', 'high'], lengths);
   if (low > high) invalid('low', low, `a finite number from 0 to high, ${high}`);
-  return { low, high };
+  return options;
 }

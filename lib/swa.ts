@@ -508,4 +508,5 @@ export class SWA extends tf.Optimizer {
   }
 }
 
+// A bundler takes this along wherever the class is used; register.ts is for where it is not.
 tf.serialization.registerClass(SWA);
