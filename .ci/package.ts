@@ -45,6 +45,7 @@ async function main() {
   const expected = (4 * 0.8 ** 2 + 4 * 0.8 ** 3) / 2;
   const [value] = await x.data();
   if (!(Math.abs(value - expected) < 1e-5)) throw new Error(value + ', not ' + expected);
+  if (!tf.getKernel('tfjs-swa average', 'cpu')) throw new Error('No kernel is registered');
   const model = tfl.sequential({ layers: [tfl.layers.dense({ units: 1, inputShape: [1] })] });
   model.compile({ optimizer: new SWA(tf.train.adam()), loss: 'meanSquaredError' });
   await model.fit(tf.ones([4, 1]), tf.ones([4, 1]), { epochs: 1, verbose: 0 });
@@ -64,12 +65,14 @@ const esm = `${Object.entries(packages)
   .join('\n')}
 import '@tensorflow/tfjs-backend-cpu';
 import { SWA, updateBn } from 'tfjs-swa';
+import 'tfjs-swa/kernels';
 `;
 const cjs = `${Object.entries(packages)
   .map(([name, from]) => `const ${name} = require('${from}');`)
   .join('\n')}
 require('@tensorflow/tfjs-backend-cpu');
 const { SWA, updateBn } = require('tfjs-swa');
+require('tfjs-swa/kernels');
 `;
 const typed = use
   .replace('[value]', '[value = NaN]')
@@ -133,6 +136,17 @@ try {
   run('bare import', bin('esbuild'), 'bare.mjs', ...bundle, '--outfile=bare.out.js');
   if (!readFileSync(path.join(app, 'bare.out.js'), 'utf8').includes('registerClass(SWA)')) {
     throw new Error("A bundler drops the registration of SWA from import 'tfjs-swa'");
+  }
+  write('kernels.mjs', "import 'tfjs-swa/kernels';\n");
+  run(
+    'bare import of the kernels',
+    bin('esbuild'),
+    'kernels.mjs',
+    ...bundle,
+    '--outfile=kernels.out.js',
+  );
+  if (!readFileSync(path.join(app, 'kernels.out.js'), 'utf8').includes('tfjs-swa average')) {
+    throw new Error("A bundler drops the registrations of import 'tfjs-swa/kernels'");
   }
 } finally {
   rmSync(app, { recursive: true, force: true });

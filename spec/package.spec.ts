@@ -8,19 +8,23 @@ import ts from 'typescript';
 const root = path.dirname(import.meta.dirname);
 const lib = path.join(root, 'lib');
 
+const files = readdirSync(lib, { recursive: true, encoding: 'utf8' });
+
 /** What each file of lib imports, types included, `import()` and `require()` too. */
 const imports = new Map(
-  readdirSync(lib).map((file) => {
-    const text = readFileSync(path.join(lib, file), 'utf8');
-    const { importedFiles, referencedFiles, typeReferenceDirectives } = ts.preProcessFile(text);
-    const all = [...importedFiles, ...referencedFiles, ...typeReferenceDirectives];
-    return [file, all.map(({ fileName }) => fileName)];
-  }),
+  files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => {
+      const text = readFileSync(path.join(lib, file), 'utf8');
+      const { importedFiles, referencedFiles, typeReferenceDirectives } = ts.preProcessFile(text);
+      const all = [...importedFiles, ...referencedFiles, ...typeReferenceDirectives];
+      return [file, all.map(({ fileName }) => fileName)];
+    }),
 );
 
 describe('the package', () => {
   it('imports tfjs-core and itself, and nothing else', () => {
-    const found = new Set([...imports.values()].flat().filter((name) => !name.startsWith('./')));
+    const found = new Set([...imports.values()].flat().filter((name) => !name.startsWith('.')));
     assert.deepEqual([...found], ['@tensorflow/tfjs-core']);
   });
 
@@ -31,7 +35,8 @@ describe('the package', () => {
       assert.equal(start, -1, [...above.slice(start), file].join(' -> '));
       if (done.has(file)) return;
       for (const name of imports.get(file) ?? []) {
-        if (name.startsWith('./')) visit(name.slice(2).replace(/\.js$/, '.ts'), [...above, file]);
+        if (!name.startsWith('.')) continue;
+        visit(path.join(path.dirname(file), name).replace(/\.js$/, '.ts'), [...above, file]);
       }
       done.add(file);
     };
