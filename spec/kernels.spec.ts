@@ -7,10 +7,12 @@ import { AVERAGE, type Update } from '../lib/kernels/contract.js';
 import { cpuAverage } from '../lib/kernels/cpu.js';
 import '../lib/kernels/index.js';
 import { wasmAverage } from '../lib/kernels/wasm.js';
+import { webglAverage } from '../lib/kernels/webgl.js';
+import { webgpuAverage } from '../lib/kernels/webgpu.js';
 import { half, own, random } from './support.js';
 
 const SIZES = [0, 1, 3, 4, 5, 63, 64, 65, 65_537];
-const BACKENDS = ['cpu', 'wasm'];
+const BACKENDS = ['cpu', 'wasm', 'webgl', 'webgpu'];
 const AVG_FNS: Record<string, () => AvgFn> = {
   swaAvgFn,
   emaAvgFn: () => emaAvgFn(0.9),
@@ -139,6 +141,16 @@ describe('fused kernels', () => {
         assert.isAtMost(Math.abs(x - expected[k]!), 2 ** -23);
       }
     }
+  });
+
+  it('reach every value of a tensor that is larger than one dimension of a WebGPU dispatch', async () => {
+    const size = 4_200_001; // 65,535 workgroups of 64 values are 4,194,240
+    const value = own(tf.tidy(() => tf.variable(tf.fill([size], 3))));
+    const buffer = own(tf.tidy(() => tf.variable(tf.fill([size], 1))));
+    fused(() => updateAverages([buffer], [value], 1, swaAvgFn()));
+    const range = own(tf.tidy(() => tf.stack([tf.min(buffer), tf.max(buffer)])));
+    assert.deepEqual([...(await read(range))], [2, 2]);
+    assert.equal(counts.taken, 1);
   });
 
   it('carry NaN and infinity as the plain ops do', async () => {
@@ -306,6 +318,7 @@ describe('where no kernel fits, the plain ops average:', () => {
 
   it('a backend whose inside is another', () => {
     const bare = { refCount: () => 1 };
-    for (const kernel of [cpuAverage, wasmAverage]) assert.isNull(kernel(bare, 0.5));
+    for (const kernel of [cpuAverage, wasmAverage, webglAverage, webgpuAverage])
+      assert.isNull(kernel(bare, 0.5));
   });
 });

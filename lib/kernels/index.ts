@@ -6,6 +6,10 @@
 import { register } from './contract.js';
 import { cpuAverage } from './cpu.js';
 import { wasmAverage } from './wasm.js';
+import { webglAverage } from './webgl.js';
+import { webgpuAverage } from './webgpu.js';
 
 register('cpu', cpuAverage);
 register('wasm', wasmAverage);
+register('webgl', webglAverage);
+register('webgpu', webgpuAverage);
