@@ -5,6 +5,7 @@
  */
 import { register } from './contract.js';
 import { cpuAverage } from './cpu.js';
+import { nodeAverage } from './node.js';
 import { wasmAverage } from './wasm.js';
 import { webglAverage } from './webgl.js';
 import { webgpuAverage } from './webgpu.js';
@@ -13,3 +14,4 @@ register('cpu', cpuAverage);
 register('wasm', wasmAverage);
 register('webgl', webglAverage);
 register('webgpu', webgpuAverage);
+register('tensorflow', nodeAverage);
