@@ -44,6 +44,19 @@ interface Binding {
   TF_ATTR_SHAPE: number;
 }
 
+const NEEDED = [
+  'createTensor',
+  'deleteTensor',
+  'executeOp',
+  'TF_FLOAT',
+  'TF_ATTR_STRING',
+  'TF_ATTR_TYPE',
+  'TF_ATTR_SHAPE',
+] as const;
+
+const hasNeeded = (binding: Partial<Binding>): boolean =>
+  NEEDED.every((name) => binding[name] !== undefined);
+
 interface NodeBackend extends CountsReferences {
   binding?: Binding;
   tensorMap?: { get(dataId: object): Entry };
@@ -54,6 +67,8 @@ interface NodeBackend extends CountsReferences {
 interface Sum {
   readonly variable: number;
   scale: number;
+  /** Makes the average, and it alone the entry's. */
+  end(): void;
 }
 
 /** The name that has TensorFlow make a new variable each time (its `ResourceHandle`). */
@@ -67,7 +82,7 @@ const sums = new WeakMap<Entry, Sum>();
 
 export function nodeAverage(backend: NodeBackend, weight: number): Update | null {
   const { binding, tensorMap } = backend;
-  if (!tensorMap || !backend.getInputTensorIds || !binding || !hasAll(binding)) return null;
+  if (!tensorMap || !backend.getInputTensorIds || !binding || !hasNeeded(binding)) return null;
   return (buffer, value) => {
     if (backend.refCount(buffer.dataId) !== 1) return false;
     const scaled = (scale: number): number => scale * (1 - weight);
@@ -78,7 +93,7 @@ export function nodeAverage(backend: NodeBackend, weight: number): Update | null
     const [current] = backend.getInputTensorIds!([value]);
     let sum = sums.get(entry);
     if (sum && scaled(sum.scale) < LEAST_SCALE) {
-      void entry.id; // makes the average
+      sum.end();
       sum = undefined;
     }
     sum ??= beginSum(binding, entry);
@@ -89,12 +104,6 @@ export function nodeAverage(backend: NodeBackend, weight: number): Update | null
     return true;
   };
 }
-
-const hasAll = (binding: Binding): boolean =>
-  [binding.createTensor, binding.deleteTensor, binding.executeOp].every(Boolean) &&
-  [binding.TF_FLOAT, binding.TF_ATTR_STRING, binding.TF_ATTR_TYPE, binding.TF_ATTR_SHAPE].every(
-    (constant) => typeof constant === 'number',
-  );
 
 /** Moves the average out of the entry's tensor into a sum; the entry makes it anew when asked. */
 function beginSum(binding: Binding, entry: Entry): Sum {
@@ -110,23 +119,23 @@ function beginSum(binding: Binding, entry: Entry): Sum {
     [],
     1,
   );
-  const sum = { variable: variable!.id, scale: 1 };
+  const show = (value: number): void => {
+    sums.delete(entry);
+    Object.defineProperty(entry, 'id', { value, writable: true, configurable: true });
+  };
+  const end = (): void => show(endSum(binding, sum));
+  const sum: Sum = { variable: variable!.id, scale: 1, end };
   // A copy: the tensor may lie in an array of the caller's.
   const copy = scaledBy(binding, id, 1);
   assign(binding, sum.variable, copy);
   binding.deleteTensor(copy);
   binding.deleteTensor(id);
   sums.set(entry, sum);
-  const show = (value: number): void => {
-    sums.delete(entry);
-    Object.defineProperty(entry, 'id', { value, writable: true, configurable: true });
-  };
   Object.defineProperty(entry, 'id', {
     configurable: true,
     get() {
-      const average = endSum(binding, sum);
-      show(average);
-      return average;
+      end();
+      return entry.id;
     },
     set: show,
   });
