@@ -1,0 +1,27 @@
+/** The same average in PyTorch, on the same machine, right after ours. */
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import type { Row } from './measure.js';
+
+const python = process.env['PYTHON'] ?? 'python3';
+
+/** Whether `import torch` works; the environment variable PYTHON names another interpreter. */
+export const hasTorch = (): boolean => spawnSync(python, ['-c', 'import torch']).status === 0;
+
+/** The row of ours against torch's AveragedModel, as documented and with its fastest function. */
+export function benchTorch(row: Row, shapes: readonly number[][], rounds: number): Row[] {
+  const { stdout, stderr, status } = spawnSync(
+    python,
+    [path.join(import.meta.dirname, 'torch.py')],
+    { input: JSON.stringify({ shapes, rounds }), encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(`torch.py fails: ${stderr}`);
+  const { version, ms } = JSON.parse(stdout) as { version: string; ms: Record<string, number> };
+  return Object.entries(ms).map(([name, againstValue]) => ({
+    ...row,
+    against: `torch ${version} ${name}, 1 thread`,
+    againstValue,
+    ratio: row.value / againstValue,
+    goal: 1,
+  }));
+}
