@@ -18,7 +18,7 @@ interface Point {
 }
 
 /** What grows, and how the parameters are cut for a value of it: a list of groups of tensor sizes. */
-const GROWTHS: Record<string, { xs: number[]; groups(x: number): number[][] }> = {
+const GROWTHS: Record<string, { xs: number[]; groups: (x: number) => number[][] }> = {
   parameters: {
     xs: [1e4, 1e5, 1e6, 1e7, 1e8],
     groups: (x) => [new Array<number>(100).fill(x / 100)],

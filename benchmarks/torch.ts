@@ -12,10 +12,10 @@ export const hasTorch = (): boolean => spawnSync(python, ['-c', 'import torch'])
 export function benchTorch(row: Row, shapes: readonly number[][], rounds: number): Row[] {
   const { stdout, stderr, status } = spawnSync(
     python,
-    [path.join(import.meta.dirname, 'torch.py')],
+    [path.join(import.meta.dirname, 'averaged_model.py')],
     { input: JSON.stringify({ shapes, rounds }), encoding: 'utf8' },
   );
-  if (status !== 0) throw new Error(`torch.py fails: ${stderr}`);
+  if (status !== 0) throw new Error(`averaged_model.py fails: ${stderr}`);
   const { version, ms } = JSON.parse(stdout) as { version: string; ms: Record<string, number> };
   return Object.entries(ms).map(([name, againstValue]) => ({
     ...row,
