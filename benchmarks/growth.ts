@@ -100,20 +100,8 @@ function chart(what: string, backend: string, points: Point[]): TopLevelSpec {
         field: 'series',
         type: 'nominal',
         title: null,
-        scale: { range: ['#000000', '#D55E00'] },
+        scale: { range: ['#D55E00', '#000000'] },
         legend: { orient: 'top', labelLimit: 300 },
-      },
-      strokeDash: {
-        field: 'series',
-        type: 'nominal',
-        title: null,
-        scale: {
-          range: [
-            [6, 4],
-            [1, 0],
-          ],
-        },
-        legend: null,
       },
     },
   };
