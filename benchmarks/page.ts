@@ -12,6 +12,8 @@ import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';
 async function bench(backend: string, rounds: number, quick: boolean): Promise<Row[]> {
   if (!(await tf.setBackend(backend))) throw new Error(`The backend ${backend} does not start`);
   await tf.ready();
+  // Else small tensors are added in JavaScript, the one that the fence waits for among them.
+  for (const flag of ['WEBGL_CPU_FORWARD', 'WEBGPU_CPU_FORWARD']) tf.env().set(flag, false);
   const errors: string[] = [];
   const { device } = tf.backend() as { device?: EventTarget };
   device?.addEventListener('uncapturederror', (event) =>
