@@ -9,12 +9,16 @@ process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
 const target = 'es2022';
-const sources = readdirSync('lib').map((file) => `lib/${file}`);
+const files = readdirSync('lib', { recursive: true, encoding: 'utf8' });
+const sources = files.filter((file) => file.endsWith('.ts')).map((file) => `lib/${file}`);
 // One file for each of lib: a bundler leaves out the files whose exports nobody uses.
-await build({ entryPoints: sources, outdir: 'dist/esm', format: 'esm', target });
+await build({ entryPoints: sources, outdir: 'dist/esm', outbase: 'lib', format: 'esm', target });
 await build({
-  entryPoints: ['lib/index.ts', 'lib/node.ts', 'lib/register.ts'],
+  entryPoints: ['index', 'node', 'register', 'wasm_conv_gradient', 'kernels/index'].map(
+    (name) => `lib/${name}.ts`,
+  ),
   outdir: 'dist/cjs',
+  outbase: 'lib',
   format: 'cjs',
   target,
   bundle: true,

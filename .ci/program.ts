@@ -4,7 +4,7 @@
  */
 
 /** The doors that are there for what they do when imported: every program goes through them. */
-const SIDE_EFFECTS = ['tfjs-swa/register'];
+const SIDE_EFFECTS = ['tfjs-swa/register', 'tfjs-swa/kernels', 'tfjs-swa/wasm-conv-gradient'];
 
 /** The packages that every program imports; tfjs-layers first, which registers the gradients. */
 const NAMESPACES = { tfl: '@tensorflow/tfjs-layers', tf: '@tensorflow/tfjs-core' };
@@ -23,6 +23,7 @@ async function train() {
   model.compile({ optimizer: new SWA(tf.train.adam()), loss: 'meanSquaredError' });
   await model.fit(tf.ones([4, 1]), tf.ones([4, 1]), { epochs: 1, verbose: 0 });
   await updateBn([tf.ones([1, 1])], model);
+  if (!tf.getKernel('tfjs-swa average', tf.getBackend())) throw new Error('There is no kernel');
   // The class is known, and is the one that was imported.
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
   if (classNameMap['SWA']?.[0] !== SWA) throw new Error('There is another SWA');

@@ -1,54 +1,150 @@
 /**
- * One update of the running average against a plain loop over typed arrays of the same data. It
+ * One update of the running average against the fastest that a backend can be expected to do. It
  * uses the public door alone, and checks that both come to the same average.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { SWA } from 'tfjs-swa';
+import { emaAvgFn, SWA } from 'tfjs-swa';
+import { MODULE } from '../lib/kernels/average_wasm.js';
+import { fence, upload } from './device.js';
 import { compare, type Row } from './measure.js';
 import { sizeOf } from './shapes.js';
 
-/** The yardstick: what one would write over two arrays. */
-function plainUpdate(average: Float32Array, value: Float32Array, numAveraged: number): void {
-  const share = 1 / (numAveraged + 1);
-  for (let i = 0; i < average.length; i++) average[i]! += (value[i]! - average[i]!) * share;
+/** The yardstick of a backend. */
+interface Yardstick {
+  against: string;
+  goal: number;
+  /** Takes `second` into an average that began with `first`. */
+  start(first: Float32Array, second: Float32Array, shapes: readonly number[][]): Reference;
 }
 
-/** Measures `SWA.updateSwa` on variables of the shapes. */
+interface Reference {
+  update(weight: number): void;
+  average(): Promise<Float32Array>;
+  dispose?(): void;
+}
+
+/** What one would write over two arrays, unrolled. */
+function unrolledLoop(first: Float32Array, second: Float32Array): Reference {
+  const [a, v] = [first.slice(), second.slice()];
+  const update = (weight: number): void => {
+    const whole = a.length - (a.length % 8);
+    let i = 0;
+    for (; i < whole; i += 8) {
+      a[i]! += (v[i]! - a[i]!) * weight;
+      a[i + 1]! += (v[i + 1]! - a[i + 1]!) * weight;
+      a[i + 2]! += (v[i + 2]! - a[i + 2]!) * weight;
+      a[i + 3]! += (v[i + 3]! - a[i + 3]!) * weight;
+      a[i + 4]! += (v[i + 4]! - a[i + 4]!) * weight;
+      a[i + 5]! += (v[i + 5]! - a[i + 5]!) * weight;
+      a[i + 6]! += (v[i + 6]! - a[i + 6]!) * weight;
+      a[i + 7]! += (v[i + 7]! - a[i + 7]!) * weight;
+    }
+    for (; i < a.length; i++) a[i]! += (v[i]! - a[i]!) * weight;
+  };
+  return { update, average: async () => a };
+}
+
+/** average.wat over two arrays in a memory of its own. */
+function simdLoop(first: Float32Array, second: Float32Array): Reference {
+  const bytes = first.byteLength;
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((2 * bytes) / 65_536) });
+  const module = new WebAssembly.Module(MODULE);
+  const { exports } = new WebAssembly.Instance(module, { backend: { memory } });
+  const average = exports['average'] as (...args: number[]) => void;
+  const array = new Float32Array(memory.buffer, 0, first.length);
+  array.set(first);
+  new Float32Array(memory.buffer, bytes, second.length).set(second);
+  const update = (weight: number): void => average(0, bytes, first.length, weight);
+  return { update, average: async () => array };
+}
+
+/** The plain ops of tfjs, tensor by tensor. */
+function plainOps(first: Float32Array, second: Float32Array, shapes: readonly number[][]) {
+  const buffers = variablesOf(first, shapes);
+  const values = variablesOf(second, shapes);
+  return {
+    update: (weight: number): void =>
+      buffers.forEach((buffer, i) =>
+        tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(values[i]!, buffer), weight)))),
+      ),
+    average: () => valuesOf(buffers),
+    dispose: () => tf.dispose([buffers, values]),
+  };
+}
+
+const YARDSTICKS: Record<string, Yardstick> = {
+  cpu: { against: 'unrolled loop, two arrays', goal: 1.2, start: unrolledLoop },
+  wasm: { against: 'SIMD loop, two arrays', goal: 1.2, start: simdLoop },
+  webgl: { against: 'tf ops', goal: 0.5, start: plainOps },
+  webgpu: { against: 'tf ops', goal: 0.35, start: plainOps },
+  tensorflow: { against: 'unrolled loop, two arrays', goal: 0.5, start: unrolledLoop },
+};
+
+/** Variables of the shapes that hold the values, one after the other. */
+export function variablesOf(values: Float32Array, shapes: readonly number[][]): tf.Variable[] {
+  let end = 0;
+  return shapes.map((shape) => {
+    const start = end;
+    end += sizeOf(shape);
+    const part = values.slice(start, end);
+    return tf.tidy(() => tf.variable(tf.tensor(part, shape)));
+  });
+}
+
+async function valuesOf(variables: readonly tf.Variable[]): Promise<Float32Array> {
+  const parts: Float32Array[] = [];
+  for (const variable of variables) parts.push(await variable.data<'float32'>());
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let end = 0;
+  for (const part of parts) {
+    all.set(part, end);
+    end += part.length;
+  }
+  return all;
+}
+
+/** Measures `SWA.updateSwa`, the equal average or an EMA, on variables of the shapes. */
 export async function benchAverage(
   what: string,
   shapes: readonly number[][],
   rounds: number,
+  { ema = false, hasGoal = true }: { ema?: boolean; hasGoal?: boolean } = {},
 ): Promise<Row> {
-  const firsts = shapes.map((shape) => Float32Array.from({ length: sizeOf(shape) }, Math.random));
-  const seconds = firsts.map((values) => values.map((value) => value / 2));
-  const variables = firsts.map((values, i) =>
-    tf.tidy(() => tf.variable(tf.tensor(values.slice(), shapes[i]))),
-  );
-  const swa = new SWA(tf.train.sgd(0.1), { paramGroups: [{ params: variables }] });
+  const backend = tf.getBackend();
+  const yardstick = YARDSTICKS[backend]!;
+  const size = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
+  const first = Float32Array.from({ length: size }, Math.random);
+  const second = first.map((value) => value / 2);
+  const params = variablesOf(first, shapes);
+  const swa = new SWA(tf.train.sgd(0.1), {
+    paramGroups: [{ params }],
+    ...(ema ? { avgFn: emaAvgFn(0.99) } : {}),
+  });
   swa.updateSwa();
-  variables.forEach((variable, i) =>
-    tf.tidy(() => variable.assign(tf.tensor(seconds[i]!.slice(), shapes[i]))),
-  );
+  const seconds = variablesOf(second, shapes);
+  params.forEach((param, i) => param.assign(seconds[i]!));
+  tf.dispose(seconds);
+  await upload(params);
 
-  const averages = firsts.map((values) => values.slice());
-  let numAveraged = 1;
-  const result = compare(
+  const reference = yardstick.start(first, second, shapes);
+  let count = 1;
+  const result = await compare(
     () => swa.updateSwa(),
     () => {
-      averages.forEach((average, i) => plainUpdate(average, seconds[i]!, numAveraged));
-      numAveraged += 1;
+      count += 1;
+      reference.update(ema ? 1 - 0.99 : 1 / count);
     },
     rounds,
+    fence,
   );
 
   swa.swapSwaSgd();
-  for (const [i, variable] of variables.entries()) {
-    const values = await variable.data();
-    const wrong = values.findIndex((value, k) => !(Math.abs(value - averages[i]![k]!) < 1e-5));
-    if (wrong >= 0)
-      throw new Error(`Another average: ${values[wrong]}, not ${averages[i]![wrong]}`);
-  }
+  const [average, expected] = [await valuesOf(params), await reference.average()];
+  const wrong = average.findIndex((value, i) => !(Math.abs(value - expected[i]!) < 1e-5));
+  if (wrong >= 0) throw new Error(`Another average: ${average[wrong]}, not ${expected[wrong]}`);
   swa.dispose();
-  tf.dispose(variables);
-  return { backend: tf.getBackend(), what, against: 'plain loop', ...result };
+  tf.dispose(params);
+  reference.dispose?.();
+  const { against, goal } = yardstick;
+  return { backend, what, against, ...(hasGoal ? { goal } : {}), ...result };
 }

@@ -75,9 +75,10 @@ export async function benchCheckpoint(
       return {
         backend: 'none',
         what: `${subject} ${what}, ${(bytes / 1e6).toFixed(0)} MB (peak + ${peak.toFixed(0)} MB)`,
-        ms: median(of),
+        unit: 'ms',
+        value: median(of),
         against: `fs ${reference}`,
-        againstMs: median(against),
+        againstValue: median(against),
         ratio: median(of.map((ms, i) => ms / against[i]!)),
       };
     };

@@ -1,67 +1,71 @@
 /**
- * `npm run bench`: what averaging costs, what the wrapper costs a step, and a checkpoint.
+ * `npm run bench`: what averaging costs, what the wrapper costs a step, and what a checkpoint costs, with
+ * the goals beside.
  *
  *   --quick         few rounds and a model of a sixteenth of the size
- *   --backend NAME  cpu or wasm; default: both
- *   --rounds N      rounds of each comparison; default: 9
+ *   --backend NAME  cpu, wasm or tensorflow; default: all that are there
+ *   --rounds N      rounds of each comparison; default: 15
+ *   --torch         the same average in PyTorch, if `python3 -c 'import torch'` works
+ *   --plain         without the fused kernels, for comparison
+ *   --growth        how the average grows with parameters, tensors and groups, as pictures
+ *   --out FOLDER    where the JSON file and the pictures go; default: reports/bench
  */
-import '@tensorflow/tfjs-backend-cpu';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-layers'; // registers the gradients of tfjs-core
-import { createRequire } from 'node:module';
-import os from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { benchAverage } from './average.js';
+import { NODE_BACKENDS, startBackend } from './backends.js';
 import { benchCheckpoint } from './checkpoint.js';
+import { benchGrowth } from './growth.js';
+import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
-import { resnet50Shapes, sizeOf } from './shapes.js';
-import { benchMinimize, benchStep } from './step.js';
+import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';
+import { runSuite } from './suite.js';
+import { benchTorch, hasTorch } from './torch.js';
 
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    backend: { type: 'string', multiple: true, default: ['cpu', 'wasm'] },
+    backend: { type: 'string', multiple: true, default: NODE_BACKENDS },
     rounds: { type: 'string' },
+    torch: { type: 'boolean', default: false },
+    plain: { type: 'boolean', default: false },
+    growth: { type: 'boolean', default: false },
+    out: { type: 'string', default: path.join('reports', 'bench') },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 9));
+const rounds = Number(values.rounds ?? (values.quick ? 3 : 15));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`Invalid --rounds: ${values.rounds}`);
+if (!values.plain) await import('tfjs-swa/kernels');
+const torch = values.torch && hasTorch();
+if (values.torch && !torch) console.warn('torch cannot be imported: its rows are left out');
 
-const whole = resnet50Shapes();
-const count = whole.reduce((sum, shape) => sum + sizeOf(shape), 0);
-if (whole.length !== 161 || count !== 25_557_032) {
-  throw new Error(`Not ResNet-50: ${whole.length} tensors, ${count} values`);
-}
-const shapes = values.quick ? resnet50Shapes(16, 250) : whole;
-const model = values.quick ? 'ResNet-50 / 16' : 'ResNet-50';
-const tiny = (length: number): number[][] => Array.from({ length }, () => [16]);
-
-const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-setWasmPaths(`${path.dirname(main)}${path.sep}`);
-
-async function bench(backend: string): Promise<Row[]> {
-  if (!(await tf.setBackend(backend))) throw new Error(`The backend ${backend} does not start`);
-  const before = tf.memory().numTensors;
-  const rows = [
-    await benchAverage(`average of ${model}`, shapes, rounds),
-    benchStep(`step of ${model}`, shapes, rounds),
-    benchStep('step of 161 tiny tensors', tiny(161), rounds),
-    benchStep('step of 20 tiny tensors', tiny(20), rounds),
-    benchMinimize('minimize, 20 tiny tensors', tiny(20), rounds),
-  ];
-  const left = tf.memory().numTensors - before;
-  if (left !== 0) throw new Error(`${left} tensors are left on ${backend}`);
-  return rows;
-}
+const models: Record<string, number[][]> = {
+  'average, ResNet-50': resnet50Shapes(),
+  'average, MobileNetV2': mobileNetV2Shapes(),
+};
 
 try {
+  const before = machine();
+  console.log(`${machineText(before)}; medians of ${rounds} rounds\n`);
+  mkdirSync(values.out, { recursive: true });
   const rows: Row[] = [];
-  for (const backend of values.backend) rows.push(...(await bench(backend)));
-  rows.push(...(await benchCheckpoint(`${model} with Adam`, shapes, rounds)));
-  console.log(`Node ${process.version}, ${os.cpus()[0]?.model}, medians of ${rounds} rounds\n`);
+  for (const backend of values.backend) {
+    await startBackend(backend);
+    await runSuite(rounds, values.quick, (row) => {
+      rows.push(row);
+      console.error(`${row.backend}: ${row.what}, ${row.ratio.toFixed(3)} of ${row.against}`);
+      const shapes = models[row.what];
+      if (torch && shapes) rows.push(...benchTorch(row, shapes, rounds));
+    });
+    if (values.growth) await benchGrowth(values.quick, values.out);
+  }
+  const [name, width] = values.quick ? ['ResNet-50 / 16', 16] : ['ResNet-50', 64];
+  rows.push(...(await benchCheckpoint(`${name} with Adam`, resnet50Shapes(width), rounds)));
   console.log(table(rows));
+  const results = { machine: before, loadAfter: machine().load, rounds, rows };
+  const file = path.join(values.out, 'bench.json');
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+  console.log(`\n${file}; load at the end ${results.loadAfter}`);
 } catch (error) {
   // Uncaught, it would have the wasm backend throw it again and Node print all of that file.
   console.error(error);

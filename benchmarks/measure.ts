@@ -4,14 +4,20 @@
 export interface Row {
   backend: string;
   what: string;
-  /** Milliseconds of what is measured, a median. */
-  ms: number;
-  /** What it is measured against, and its milliseconds. */
+  /** Of what is measured: milliseconds, a median, or another number in the unit. */
+  value: number;
+  unit: string;
+  /** What it is measured against, and its number. */
   against: string;
-  againstMs: number;
+  againstValue: number;
   /** The median of the rounds' ratios. */
   ratio: number;
+  /** The largest ratio that is good enough; none where the row only informs. */
+  goal?: number;
 }
+
+/** What {@link compare} finds. */
+export type Comparison = Pick<Row, 'value' | 'againstValue' | 'ratio' | 'unit'>;
 
 /** The middle value. */
 export function median(values: readonly number[]): number {
@@ -23,59 +29,75 @@ export function median(values: readonly number[]): number {
 /**
  * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine,
  * and each goes first in every other round. Both are warmed up before, and are repeated within a
- * round until `reference` takes about 20 ms. Both must be done when they return: cpu and wasm are.
+ * round until `reference` takes about 20 ms. The clock stops when `fence` resolves, which is when a
+ * device has done all that it was told.
+ *
+ * A loop of our own, because tinybench and mitata time one task after the other: on a machine that
+ * others use, what changes between two tasks is more than what we measure.
  */
-export function compare(
-  subject: () => void,
-  reference: () => void,
+export async function compare(
+  subject: () => unknown,
+  reference: () => unknown,
   rounds: number,
-): { ms: number; againstMs: number; ratio: number } {
-  const time = (f: () => void, repeats: number): number => {
+  fence: () => Promise<void> = async () => {},
+): Promise<Comparison> {
+  const time = async (f: () => unknown, repeats: number): Promise<number> => {
     const start = performance.now();
-    for (let i = 0; i < repeats; i++) f();
+    for (let i = 0; i < repeats; i++) {
+      const result = f();
+      if (result instanceof Promise) await result;
+    }
+    await fence();
     return (performance.now() - start) / repeats;
   };
   for (let i = 0; i < 3; i++) {
-    subject();
-    reference();
+    await time(subject, 1);
+    await time(reference, 1);
   }
-  const repeats = Math.max(1, Math.round(20 / time(reference, 3)));
-  time(subject, 3); // as often as the reference
-  const times = Array.from({ length: rounds }, (_, round) => {
+  const repeats = Math.max(1, Math.round(20 / (await time(reference, 3))));
+  await time(subject, 3); // as often as the reference
+  const times: { value: number; againstValue: number }[] = [];
+  for (let round = 0; round < rounds; round++) {
     if (round % 2) {
-      const ms = time(subject, repeats);
-      return { ms, againstMs: time(reference, repeats) };
+      const value = await time(subject, repeats);
+      times.push({ value, againstValue: await time(reference, repeats) });
+    } else {
+      const againstValue = await time(reference, repeats);
+      times.push({ value: await time(subject, repeats), againstValue });
     }
-    const againstMs = time(reference, repeats);
-    return { ms: time(subject, repeats), againstMs };
-  });
+  }
   return {
-    ms: median(times.map(({ ms }) => ms)),
-    againstMs: median(times.map(({ againstMs }) => againstMs)),
-    ratio: median(times.map(({ ms, againstMs }) => ms / againstMs)),
+    unit: 'ms',
+    value: median(times.map(({ value }) => value)),
+    againstValue: median(times.map(({ againstValue }) => againstValue)),
+    ratio: median(times.map(({ value, againstValue }) => value / againstValue)),
   };
 }
 
 /** The rows as a Markdown table. */
 export function table(rows: readonly Row[]): string {
-  const digits = (ms: number): string => ms.toFixed(ms < 1 ? 3 : ms < 100 ? 1 : 0);
+  const digits = (x: number): string => x.toFixed(x === 0 || x >= 100 ? 0 : x < 1 ? 3 : 1);
+  const verdict = ({ ratio, goal }: Row): string[] =>
+    goal === undefined ? ['', ''] : [`<= ${goal}`, ratio <= goal ? 'met' : 'NOT met'];
   const cells = [
-    ['backend', 'what', 'ms', 'against', 'ms', 'ratio'],
-    ...rows.map(({ backend, what, ms, against, againstMs, ratio }) => [
-      backend,
-      what,
-      digits(ms),
-      against,
-      digits(againstMs),
-      ratio.toFixed(2),
+    ['backend', 'what', 'value', 'unit', 'against', 'value', 'ratio', 'goal', ''],
+    ...rows.map((row) => [
+      row.backend,
+      row.what,
+      digits(row.value),
+      row.unit,
+      row.against,
+      digits(row.againstValue),
+      row.ratio.toFixed(3),
+      ...verdict(row),
     ]),
   ];
-  const right = [false, false, true, false, true, true];
-  const widths = right.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
+  const right = [false, false, true, false, false, true, true, true, false];
+  const widths = right.map((_, i) => Math.max(1, ...cells.map((row) => row[i]!.length)));
   const line = (row: readonly string[]): string =>
     `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |`;
   const rule = widths.map((width, i) =>
-    right[i] ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width),
+    right[i] ? `${'-'.repeat(Math.max(1, width - 1))}:` : '-'.repeat(width),
   );
   return [line(cells[0]!), line(rule), ...cells.slice(1).map(line)].join('\n');
 }

@@ -1,8 +1,9 @@
 /**
  * Averaging functions and the running averages that they make. It knows nothing of optimizers,
- * groups or steps; a kernel that averages in place belongs in {@link updateAverage}.
+ * groups or steps, and of backends only that they may have a fused kernel (kernels/contract.ts).
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { AVERAGE, type Update } from './kernels/contract.js';
 import { checkKeys, checkNumber, invalid } from './options.js';
 import { isTensor, shapeText } from './tensor_data.js';
 
@@ -91,9 +92,11 @@ export function startAverage(value: tf.Variable): tf.Variable {
   return tf.variable(value, false);
 }
 
-/** Takes `value` into `buffer` with the given weight; leaves no tensor behind. */
-function updateAverage(buffer: tf.Variable, value: tf.Tensor, weight: number): void {
-  tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(value, buffer), weight))));
+/** The fused update of the current backend; nothing where none is registered, or it is refused. */
+function fusedUpdate(weight: number): Update | null | undefined {
+  const kernel = tf.getKernel(AVERAGE, tf.getBackend())?.kernelFunc as
+    ((args: object) => unknown) | undefined;
+  return kernel?.({ backend: tf.backend(), attrs: weight }) as Update | null | undefined;
 }
 
 /**
@@ -111,7 +114,12 @@ export function updateAverages(
 ): void {
   if (BUILT_IN in avgFn) {
     const weight = (avgFn as BuiltIn)[BUILT_IN].weight(numAveraged);
-    buffers.forEach((buffer, i) => updateAverage(buffer, values[i]!, weight));
+    const fused = fusedUpdate(weight);
+    buffers.forEach((buffer, i) => {
+      const value = values[i]!;
+      if (fused?.(buffer, value)) return;
+      tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(value, buffer), weight))));
+    });
     return;
   }
   tf.tidy(() => {

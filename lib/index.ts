@@ -1,6 +1,7 @@
 /** The public face of tfjs-swa, name by name. */
 export { SWA, type SWAOptions } from './swa.js';
 export { emaAvgFn, swaAvgFn, type AvgFn } from './average.js';
+export { finiteOnly } from './finite.js';
 export {
   AveragedModel,
   type AveragedModelOptions,

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import fc from 'fast-check';
 import { startAverage, updateAverages } from '../lib/average.js';
-import { emaAvgFn, SWA, swaAvgFn, type AvgFn } from '../lib/index.js';
+import { emaAvgFn, finiteOnly, SWA, swaAvgFn, type AvgFn } from '../lib/index.js';
 import { assertClose, assertFails, half, own, random, variable } from './support.js';
 
 describe('averaging functions', () => {
@@ -212,4 +212,54 @@ describe("SWA's avgFn", () => {
       'Invalid avgFn: 0.9 (expected a function)',
     );
   });
+});
+
+describe('finiteOnly', () => {
+  const assign = (v: tf.Variable, values: number[]): void =>
+    tf.tidy(() => v.assign(tf.tensor1d(values)));
+
+  it('averages as the function that it was given, by default the equal average', () => {
+    const [a, c] = [own(tf.tensor1d([8, -4])), own(tf.tensor1d([4, 4]))];
+    // 0.75 * 8 + 0.25 * 4 = 7, 0.75 * -4 + 0.25 * 4 = -2; (3 * 8 + 4) / 4 = 7, (3 * -4 + 4) / 4 = -2
+    for (const avgFn of [finiteOnly(emaAvgFn(0.75)), finiteOnly()]) {
+      assert.deepEqual([...own(avgFn(a, c, 3)).dataSync()], [7, -2]);
+    }
+  });
+
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    it(`refuses ${bad}, and every average and count stays as it was`, async () => {
+      const [a, b] = [variable([1, 2]), variable([[3], [4]])];
+      const swa = own(
+        new SWA(tf.train.sgd(0.1), { avgFn: finiteOnly(), paramGroups: [{ params: [a, b] }] }),
+      );
+      swa.updateSwa();
+      assign(a, [3, 4]);
+      tf.tidy(() => b.assign(tf.tensor2d([[5], [bad]])));
+      const before = await swa.stateDict();
+      const { numTensors } = tf.memory();
+      await assertFails(
+        () => swa.updateSwa(),
+        'Refused an average of shape [2,1]: value 2 would make it NaN or infinite',
+      );
+      assert.equal(tf.memory().numTensors, numTensors);
+      assert.deepEqual(await swa.stateDict(), before);
+      tf.tidy(() => b.assign(tf.tensor2d([[5], [6]])));
+      swa.updateSwa();
+      swa.swapSwaSgd();
+      assert.deepEqual([...a.dataSync(), ...b.dataSync()], [2, 3, 4, 5]);
+    });
+  }
+
+  it('finds a first value that was not finite at the second update', async () => {
+    const v = variable([NaN]);
+    const swa = own(
+      new SWA(tf.train.sgd(0.1), { avgFn: finiteOnly(), paramGroups: [{ params: v }] }),
+    );
+    swa.updateSwa();
+    assign(v, [1]);
+    await assertFails(() => swa.updateSwa(), /^Refused an average of shape \[1\]/);
+  });
+
+  it('refuses what is no function', () =>
+    assertFails(() => finiteOnly(0.9 as never), 'Invalid avgFn: 0.9 (expected a function)'));
 });

@@ -11,7 +11,9 @@ import {
 
 describe('the examples in docstrings', () => {
   const lib = new URL('../lib/', import.meta.url);
-  const documents = readdirSync(lib).map((name) => {
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' });
+  const sources = files.filter((name) => name.endsWith('.ts'));
+  const documents = sources.map((name) => {
     const samples = docstringSamples(readFileSync(new URL(name, lib), 'utf8'));
     return { name, samples, files: [] as string[] };
   });

@@ -6,7 +6,7 @@ import { assert } from 'chai';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { SWA } from 'tfjs-swa';
-import '../lib/wasm_conv_gradient.js';
+import 'tfjs-swa/wasm-conv-gradient';
 import { assertClose, own, random } from './support.js';
 
 describe('wasm-conv-gradient', () => {

@@ -1,0 +1,45 @@
+/**
+ * The fused update on the WebGL backend: one packed program a tensor. A texture cannot be read and
+ * written at once, so the average moves into a new one, which the backend takes from its pool, and
+ * the old one goes back there. It knows nothing of averages beyond the weight.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Update } from './contract.js';
+
+/** What of the WebGL backend is used (tfjs-backend-webgl 4.22, backend_webgl.ts). */
+interface WebGlBackend {
+  runWebGLProgram?(
+    program: object,
+    inputs: tf.TensorInfo[],
+    dtype: string,
+    uniforms: number[][],
+  ): tf.TensorInfo;
+}
+
+export function webglAverage(backend: WebGlBackend, weight: number): Update | null {
+  if (!backend.runWebGLProgram || !tf.env().get('WEBGL_PACK')) return null;
+  return (buffer, value) => {
+    const inputs = [buffer, value].map(({ dataId, shape, dtype }) => ({ dataId, shape, dtype }));
+    const info = backend.runWebGLProgram!(program(buffer.shape), inputs, 'float32', [[weight]]);
+    const next = tf.engine().makeTensorFromTensorInfo(info, backend as tf.KernelBackend);
+    buffer.assign(next);
+    next.dispose();
+    return true;
+  };
+}
+
+/** A program as the backend's `runWebGLProgram` takes it. */
+function program(outputShape: number[]): object {
+  return {
+    variableNames: ['A', 'B'],
+    customUniforms: [{ name: 'weight', type: 'float' }],
+    outputShape,
+    packedInputs: true,
+    packedOutput: true,
+    userCode: `
+      void main() {
+        vec4 average = getAAtOutCoords();
+        setOutput(average + (getBAtOutCoords() - average) * weight);
+      }`,
+  };
+}
