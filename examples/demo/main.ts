@@ -5,7 +5,6 @@
 import { startBackend } from './backend.js';
 import { breathe } from './breathe.js';
 import { errorChart, rateChart } from './charts.js';
-import { loadImages } from './data.js';
 import { estimateSeconds } from './estimate.js';
 import { measureLandscape } from './landscape.js';
 import { NAMES } from './method.js';
@@ -13,6 +12,7 @@ import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './o
 import { writeFiles, type Files } from './output.js';
 import { planeChart } from './plane_chart.js';
 import { startProgress } from './progress.js';
+import { loadImages } from './read_images.js';
 import { render } from './render.js';
 import { sentenceOf, summarize, tableOf, wrapped } from './report.js';
 import { resultsOf } from './results.js';
