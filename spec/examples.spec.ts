@@ -18,9 +18,10 @@ const run = async (name: string, ...args: string[]): Promise<string> => {
 };
 
 describe('examples', () => {
-  it('are all run here, or by demo.spec.ts', () => {
+  it('are all run here, by demo.spec.ts or by spec/page', () => {
     const folders = readdirSync(path.join(root, 'examples')).filter((name) => name !== 'data');
-    assert.sameMembers(folders, ['demo', 'keras_swa', 'schedules', 'torch_swa_utils']);
+    const examples = ['demo', 'keras_swa', 'page', 'schedules', 'torch_swa_utils'];
+    assert.sameMembers(folders, examples);
   });
 
   it('torch_swa_utils: each averaged model separates the rings better than chance', async () => {

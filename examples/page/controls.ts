@@ -64,14 +64,14 @@ function row(name: keyof Settings, input: HTMLElement): HTMLElement {
   return html(
     'div',
     { class: 'field' },
-    html('label', { for: name }, label),
+    html('label', { for: `setting-${name}` }, label),
     input,
-    html('p', { id: `${name}-help`, class: 'help' }, help),
+    html('p', { id: `setting-${name}-help`, class: 'help' }, help),
   );
 }
 
 function inputOf(name: string, field: Amount | Choice): HTMLInputElement | HTMLSelectElement {
-  const attributes = { id: name, name, 'aria-describedby': `${name}-help` };
+  const attributes = { id: `setting-${name}`, name, 'aria-describedby': `setting-${name}-help` };
   if ('options' in field) {
     const options = Object.entries(field.options).map(([value, text]) =>
       html('option', { value }, text),

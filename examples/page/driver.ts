@@ -26,7 +26,8 @@ export interface State {
   plane: ErrorPlane | null;
 }
 
-const IDLE: State = {
+/** Nothing runs. */
+export const IDLE: State = {
   phase: 'idle',
   paused: false,
   settings: null,
@@ -130,42 +131,25 @@ export class Driver {
   }
 
   private hear(news: News): void {
-    switch (news.type) {
-      case 'started': {
-        this.change({ ten: news.ten });
-        return;
-      }
-      case 'epoch': {
-        const { checkpoint } = news;
-        const { epoch, settings } = checkpoint;
-        if (this.state.phase === 'starting') this.sayStarted(epoch);
-        const phase = epoch === settings.epochs ? 'measuring' : 'training';
-        this.change({ phase, checkpoint });
-        return;
-      }
-      case 'step': {
-        this.change({ done: news.done });
-        return;
-      }
-      case 'storage': {
-        this.storage(news.problem);
-        return;
-      }
-      case 'plane': {
-        this.change({ plane: news.plane });
-        return;
-      }
-      case 'finished':
-        this.stop();
-        if (news.problem) this.say(news.problem);
-        {
-          this.change({ phase: 'done', paused: false, plane: news.plane });
-          return;
-        }
-      case 'stopped': {
-        this.fallBack(news.reason);
-        return;
-      }
+    if (news.type === 'started') {
+      this.change({ ten: news.ten });
+    } else if (news.type === 'epoch') {
+      const { checkpoint } = news;
+      const { epoch, settings } = checkpoint;
+      if (this.state.phase === 'starting') this.sayStarted(epoch);
+      this.change({ phase: epoch === settings.epochs ? 'measuring' : 'training', checkpoint });
+    } else if (news.type === 'step') {
+      this.change({ done: news.done });
+    } else if (news.type === 'plane') {
+      this.change({ plane: news.plane });
+    } else if (news.type === 'storage') {
+      this.storage(news.problem);
+    } else if (news.type === 'stopped') {
+      this.fallBack(news.reason);
+    } else if (news.type === 'finished') {
+      this.stop();
+      if (news.problem) this.say(news.problem);
+      this.change({ phase: 'done', paused: false, plane: news.plane });
     }
   }
 

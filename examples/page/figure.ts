@@ -41,6 +41,16 @@ export function makeFigure(title: string): Figure {
     details,
   );
   let drawn: Draw = () => ({ height: 0, content: [] });
+  let shown: Alternative = { summary: '', columns: [], rows: [] };
+  const fillTable = () => {
+    if (!details.open) return;
+    const head = html('tr', {}, ...shown.columns.map((text) => html('th', { scope: 'col' }, text)));
+    const body = shown.rows.map((row) =>
+      html('tr', {}, ...row.map((cell) => html('td', {}, String(cell)))),
+    );
+    table.replaceChildren(html('thead', {}, head), html('tbody', {}, ...body));
+  };
+  details.addEventListener('toggle', fillTable);
   let width = 0;
   const redraw = () => {
     if (width < 200) return; // not laid out
@@ -59,15 +69,12 @@ export function makeFigure(title: string): Figure {
     element,
     picture,
     title,
-    show(draw, { summary, columns, rows }) {
+    show(draw, alternative) {
       drawn = draw;
+      shown = alternative;
       redraw();
-      picture.setAttribute('aria-label', `${title}. ${summary}`);
-      const head = html('tr', {}, ...columns.map((text) => html('th', { scope: 'col' }, text)));
-      const body = rows.map((row) =>
-        html('tr', {}, ...row.map((cell) => html('td', {}, String(cell)))),
-      );
-      table.replaceChildren(html('thead', {}, head), html('tbody', {}, ...body));
+      picture.setAttribute('aria-label', `${title}. ${alternative.summary}`);
+      fillTable();
     },
   };
 }

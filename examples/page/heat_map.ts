@@ -55,12 +55,12 @@ export function drawPlane(width: number, plane: ErrorPlane): { height: number; c
   return {
     height: box.top + box.height + 104,
     content: [
-      svg('g', { class: 'cells' }, ...cells),
       axes(
         box,
         { range: xRange, title: 'from the average towards the last weights (distance)' },
         { range: yRange, title: 'at right angles to it (distance)' },
       ),
+      svg('g', { 'shape-rendering': 'crispEdges' }, ...cells),
       svg('polyline', { class: 'path casing', points: line.map(String).join(' ') }),
       svg('polyline', { class: 'path', points: line.map(String).join(' ') }),
       svg('g', { class: 'path' }, ...line.map(([x, y]) => svg('circle', { cx: x, cy: y, r: 2.6 }))),

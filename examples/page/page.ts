@@ -2,7 +2,7 @@
 import { errorPicture, planePicture, progressText, ratePicture } from './charts.js';
 import { makeControls } from './controls.js';
 import { byId, html } from './dom.js';
-import { Driver, type State } from './driver.js';
+import { Driver, IDLE, type State } from './driver.js';
 import { makeFigure } from './figure.js';
 import { showGuesses } from './guesses.js';
 import { pngOf } from './picture.js';
@@ -29,24 +29,31 @@ const buttons = {
   picture: byId('download-picture'),
 };
 const said: string[] = [];
+let state = IDLE;
+/** What the page shows; `null` before anything is drawn. */
 let shown: State | null = null;
+let frame = 0;
 
-const driver = new Driver(show, say);
+// Steps come faster than a screen shows them: what is drawn is the last before each frame.
+const driver = new Driver((next) => {
+  state = next;
+  frame ||= requestAnimationFrame(draw);
+}, say);
 onPress(buttons.start, () => {
   const settings = controls.read();
   if (settings) void driver.start(settings);
 });
 onPress(buttons.pause, () => {
-  if (shown?.paused || shown?.phase === 'offered') driver.resume();
+  if (state.paused || state.phase === 'offered') driver.resume();
   else driver.pause();
 });
 onPress(buttons.reset, () => void driver.reset());
 onPress(buttons.results, () => {
-  const text = resultsOf(shown!.checkpoint!, shown!.plane, said);
+  const text = resultsOf(state.checkpoint!, state.plane, said);
   download('swa-results.json', new Blob([text], { type: 'application/json' }));
 });
 onPress(buttons.picture, () => {
-  const figures = shown!.plane ? [errors, rates, plane] : [errors, rates];
+  const figures = state.plane ? [errors, rates, plane] : [errors, rates];
   void pngOf(figures).then((png) => download('swa-picture.png', png));
 });
 
@@ -61,17 +68,18 @@ function say(line: string): void {
   byId('said').append(html('li', {}, line));
 }
 
-/** Shows a state, as far as it differs from the one before. */
-function show(state: State): void {
+/** Shows the state, as far as it differs from what is shown. */
+function draw(): void {
   const before = shown;
   shown = state;
+  frame = 0;
   const changed = (...names: (keyof State)[]) =>
     names.some((name) => before?.[name] !== state[name]);
   const { phase, paused, settings, checkpoint, done, ten } = state;
   if (changed('settings') && settings) controls.show(settings);
   if (changed('phase', 'paused', 'backend', 'checkpoint')) {
     document.body.dataset['phase'] = phase;
-    byId('backend').textContent = state.backend ? BACKEND_NAMES[state.backend] : 'none yet';
+    byId('running-on').textContent = state.backend ? BACKEND_NAMES[state.backend] : 'none yet';
     const status = statusOf(state);
     if (byId('status').textContent !== status) byId('status').textContent = status;
     const isRunning = ['starting', 'training', 'measuring'].includes(phase);
