@@ -18,7 +18,7 @@ import {
 /** A run that is over soon even where a processor stands in for the GPU. */
 const TINY = 'epochs=4&start=1&images=128&tests=100&grid=3';
 /** A run that on WebAssembly takes some seconds: there is a middle to do something in. */
-const LONG = 'backend=wasm&epochs=40&start=20&images=2000&tests=500&grid=4';
+const LONG = 'backend=wasm&epochs=16&start=8&images=1000&tests=300&grid=3';
 
 /** Keeps the WebGPU device within a worker's reach. */
 const KEEP_DEVICE = `
@@ -96,7 +96,7 @@ describe('page', function () {
   }
 
   it('is used by keyboard alone', async () => {
-    await withPage(`${LONG}&epochs=30`, async ({ page }) => {
+    await withPage(`${LONG}&epochs=20`, async ({ page }) => {
       await untilEpoch(page, 1);
       await tabTo(page, 'Pause');
       await page.keyboard.press('Enter');
