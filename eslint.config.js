@@ -58,6 +58,14 @@ export default defineConfig(
     },
   },
   {
+    // The door for Node, `tfjs-swa/node`.
+    files: ['lib/node.ts', 'lib/file_system.ts'],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [lowerDoors] }],
+      'no-restricted-globals': ['error', 'global', 'require', 'window'],
+    },
+  },
+  {
     // Specs and examples cast where tfjs's declarations are loose; `lib` says what it means.
     files: ['spec/**', 'examples/**'],
     rules: {

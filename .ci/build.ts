@@ -1,4 +1,4 @@
-/** Builds `dist` from `lib`: ESM file by file, CJS as one file, and the types beside each. */
+/** Builds `dist` from `lib`: ESM file by file, CJS as one file a door, and the types beside each. */
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const sources = readdirSync('lib').map((file) => `lib/${file}`);
 // One file for each of lib: a bundler leaves out the files whose exports nobody uses.
 await build({ entryPoints: sources, outdir: 'dist/esm', format: 'esm', target });
 await build({
-  entryPoints: ['lib/index.ts'],
+  entryPoints: ['lib/index.ts', 'lib/node.ts'],
   outdir: 'dist/cjs',
   format: 'cjs',
   target,

@@ -49,6 +49,9 @@ async function main() {
   model.compile({ optimizer: new SWA(tf.train.adam()), loss: 'meanSquaredError' });
   await model.fit(tf.ones([4, 1]), tf.ones([4, 1]), { epochs: 1, verbose: 0 });
   await updateBn([tf.ones([1, 1])], model);
+  const file = fileSystem('app.swa');
+  await saveStateDict(file, await swa.stateDict());
+  await swa.loadStateDict(await loadStateDict(file));
 }
 main().catch((error) => {
   console.error(error);
@@ -63,13 +66,15 @@ const esm = `${Object.entries(packages)
   .map(([name, from]) => `import * as ${name} from '${from}';`)
   .join('\n')}
 import '@tensorflow/tfjs-backend-cpu';
-import { SWA, updateBn } from 'tfjs-swa';
+import { loadStateDict, saveStateDict, SWA, updateBn } from 'tfjs-swa';
+import { fileSystem } from 'tfjs-swa/node';
 `;
 const cjs = `${Object.entries(packages)
   .map(([name, from]) => `const ${name} = require('${from}');`)
   .join('\n')}
 require('@tensorflow/tfjs-backend-cpu');
-const { SWA, updateBn } = require('tfjs-swa');
+const { loadStateDict, saveStateDict, SWA, updateBn } = require('tfjs-swa');
+const { fileSystem } = require('tfjs-swa/node');
 `;
 const typed = use
   .replace('[value]', '[value = NaN]')

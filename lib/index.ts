@@ -24,6 +24,8 @@ export {
   type Schedule,
   type SchedulePhase,
 } from './schedules.js';
+export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint.js';
+export type { StateTree } from './state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state_dict.js';
 export type { NamedTensor, TensorData } from './tensor_data.js';

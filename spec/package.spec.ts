@@ -19,9 +19,24 @@ const imports = new Map(
 );
 
 describe('the package', () => {
-  it('imports tfjs-core and itself, and nothing else', () => {
-    const found = new Set([...imports.values()].flat().filter((name) => !name.startsWith('./')));
-    assert.deepEqual([...found], ['@tensorflow/tfjs-core']);
+  /** What files import of other packages. */
+  const outside = (files: readonly string[]): string[] => {
+    const names = files.flatMap((file) => imports.get(file)!);
+    return [...new Set(names)].filter((name) => !name.startsWith('./'));
+  };
+
+  it('imports tfjs-core and itself, and nothing else, but for the door for Node', () => {
+    const files = [...imports.keys()].filter((file) => file !== 'file_system.ts');
+    assert.deepEqual(outside(files), ['@tensorflow/tfjs-core']);
+    const others = outside(['file_system.ts']).filter((name) => !name.startsWith('node:'));
+    assert.deepEqual(others, ['@tensorflow/tfjs-core']);
+  });
+
+  it('has one door to what needs Node, which nothing else goes through', () => {
+    const importing = (name: string): string[] =>
+      [...imports].filter(([, names]) => names.includes(name)).map(([file]) => file);
+    assert.deepEqual(importing('./file_system.js'), ['node.ts']);
+    assert.deepEqual(importing('./node.js'), []);
   });
 
   it('has no imports that run in a circle, types included', () => {
@@ -39,7 +54,9 @@ describe('the package', () => {
   });
 
   it('lists its exports by name', () => {
-    assert.notMatch(readFileSync(path.join(lib, 'index.ts'), 'utf8'), /export\s*\*/);
+    for (const door of ['index.ts', 'node.ts']) {
+      assert.notMatch(readFileSync(path.join(lib, door), 'utf8'), /export\s*\*/, door);
+    }
   });
 
   it('bundles for a browser, with tfjs-core outside', async () => {
