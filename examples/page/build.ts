@@ -1,6 +1,6 @@
 /** Writes the page as static files that work from any web server and folder. */
 import { build } from 'esbuild';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,9 +8,8 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Writes the page into a folder, in place of what is there. */
+/** Writes the page into a folder, beside whatever else is there. */
 export async function buildPage(folder: string): Promise<void> {
-  rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await build({
     entryPoints: ['page.ts', 'worker.ts'].map((file) => path.join(here, file)),

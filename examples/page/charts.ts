@@ -156,7 +156,7 @@ export function progressText({ settings, curve }: Checkpoint): string {
 }
 
 export function percent(value: number): string {
-  return `${value.toFixed(1)} %`;
+  return `${value.toFixed(1)}\u00a0%`; // on one line
 }
 
 function nearest({ grid, errors, average, last }: ErrorPlane): string {

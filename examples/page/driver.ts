@@ -44,8 +44,8 @@ export class Driver {
   private worker: Worker | null = null;
   /** Whether this tab keeps checkpoints. */
   private keeps = false;
-  /** What was said of storage last: it is said once. */
-  private storageProblem = '';
+  /** Whether it was said that they are not: once is enough. */
+  private saidStorage = false;
 
   /**
    * @param show Told the state whenever it changes.
@@ -146,6 +146,8 @@ export class Driver {
       this.storage(news.problem);
     } else if (news.type === 'stopped') {
       this.fallBack(news.reason);
+    } else if (news.type === 'failed') {
+      this.fail(news.reason);
     } else if (news.type === 'finished') {
       this.stop();
       if (news.problem) this.say(news.problem);
@@ -165,19 +167,25 @@ export class Driver {
     const what = phase === 'starting' ? 'does not start' : 'stopped';
     const next = BACKENDS[BACKENDS.indexOf(backend!) + 1];
     if (!next) {
-      this.say(`${name} ${what}: ${reason}. No other backend is left.`);
-      this.change({ phase: 'failed', paused: false });
+      this.fail(`${name} ${what}: ${reason}. No other backend is left.`);
       return;
     }
     this.say(`${name} ${what}: ${reason}. ${BACKEND_NAMES[next]} is next.`);
     this.runOn(next);
   }
 
+  private fail(reason: string): void {
+    this.stop();
+    this.say(reason);
+    this.change({ phase: 'failed', paused: false });
+  }
+
   private storage(problem: string): void {
-    if (problem === this.storageProblem) return;
-    this.storageProblem = problem;
+    if (this.saidStorage) return;
+    this.saidStorage = true;
     this.say(
-      `This browser keeps no checkpoint (${problem}): the run goes on, but a reload starts afresh.`,
+      `The browser keeps no checkpoint (${problem}): the run goes on, but a reload loses what it ` +
+        'has learnt.',
     );
   }
 

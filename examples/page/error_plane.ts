@@ -37,9 +37,10 @@ export class NoPlane extends Error {}
  */
 export async function measurePlane(
   run: Run,
-  { path }: Checkpoint,
+  checkpoint: Checkpoint,
   onPoint: (plane: ErrorPlane) => Promise<void>,
 ): Promise<ErrorPlane> {
+  const path = checkpoint.path.map(({ values }) => values as Float32Array);
   const [average, last, start] = [await run.average(), path.at(-1)!, path[0]!];
   const plane = planeOf(average, last, start);
   const points = {

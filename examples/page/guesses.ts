@@ -41,7 +41,7 @@ function said(who: string, kind: string, guess: Guess | undefined, truth: number
   if (!guess) return [name, html('span', { class: 'what' }, 'nothing yet')];
   const isRight = guess.label === truth;
   const text = `${isRight ? '✓' : '✗ wrong:'} ${CLASS_NAMES[guess.label]!}`;
-  const sure = ` ${Math.round(100 * guess.probability)} %`;
+  const sure = ` ${Math.round(100 * guess.probability)}\u00a0%`;
   return [name, html('span', { class: isRight ? 'what' : 'what wrong' }, text, sure)];
 }
 

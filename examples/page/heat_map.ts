@@ -57,7 +57,7 @@ export function drawPlane(width: number, plane: ErrorPlane): { height: number; c
     content: [
       axes(
         box,
-        { range: xRange, title: 'from the average towards the last weights (distance)' },
+        { range: xRange, title: 'towards the last weights (distance)' },
         { range: yRange, title: 'at right angles to it (distance)' },
       ),
       svg('g', { 'shape-rendering': 'crispEdges' }, ...cells),

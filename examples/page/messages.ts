@@ -35,5 +35,7 @@ export type News =
   | { type: 'plane'; plane: ErrorPlane }
   /** All is done; where there is no plane, why. */
   | { type: 'finished'; plane: ErrorPlane | null; problem: string | null }
+  /** What no other backend would do better. */
+  | { type: 'failed'; reason: string }
   /** The backend does not start, was lost, or failed. */
   | { type: 'stopped'; reason: string };

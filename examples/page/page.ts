@@ -92,9 +92,10 @@ function draw(): void {
   }
   const drawn = settings ?? asked.settings;
   const curve = checkpoint?.curve ?? [];
-  if (changed('settings', 'checkpoint')) {
+  if (changed('settings', 'checkpoint', 'ten')) {
     errors.show(...errorPicture(drawn, curve));
     if (ten && checkpoint) showGuesses(byId('ten'), ten, checkpoint.guesses);
+    else byId('ten').replaceChildren();
   }
   const steps = stepsPerEpoch(drawn);
   const now = Math.max(done, (checkpoint?.epoch ?? 0) * steps);
@@ -128,7 +129,7 @@ function statusOf({ phase, paused, settings, checkpoint }: State): string {
     case 'done':
       return `Done. ${progressText(checkpoint!)}`;
     case 'failed':
-      return 'Stopped: no backend is left.';
+      return 'Stopped; the last message says why. Start tries again.';
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is downloaded of a run. It knows nothing of how it is shown. */
+import type { TensorData } from 'tfjs-swa';
 import type { ErrorPlane } from './error_plane.js';
 import { CLASS_NAMES } from './guesses.js';
 import type { Checkpoint, Guess } from './run.js';
@@ -11,7 +12,7 @@ export function resultsOf(
 ): string {
   const named = (list: readonly Guess[]) =>
     list.map(({ label, probability }) => ({ class: CLASS_NAMES[label], probability }));
-  const averages = Object.values(optimizer.swa_state).map(({ swa_buffer }) => swa_buffer.values);
+  const averages = Object.values(optimizer.swa_state).map(({ swa_buffer }) => swa_buffer);
   const results = {
     settings,
     curve,
@@ -40,9 +41,10 @@ export function download(name: string, content: Blob): void {
 }
 
 /** FNV-1a over the bytes, 32 bits, in hexadecimal. */
-function fingerprint(arrays: readonly ArrayBufferView[]): string {
+function fingerprint(tensors: readonly TensorData[]): string {
   let hash = 0x811c9dc5;
-  for (const { buffer, byteOffset, byteLength } of arrays) {
+  for (const { values } of tensors) {
+    const { buffer, byteOffset, byteLength } = values;
     for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) {
       hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
     }

@@ -4,7 +4,13 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import { LambdaLR, SWA, type LRSchedulerStateDict, type SWAStateDict } from 'tfjs-swa';
+import {
+  LambdaLR,
+  SWA,
+  type LRSchedulerStateDict,
+  type SWAStateDict,
+  type TensorData,
+} from 'tfjs-swa';
 import { batchesOf, CLASSES, noisyLabels, type Images } from '../demo/data.js';
 import * as net from '../demo/model.js';
 import type { Score } from '../demo/model.js';
@@ -12,7 +18,7 @@ import { randomNumbers, shuffledIndices } from '../demo/random.js';
 import { MOMENTUM, RATE } from '../demo/schedule.js';
 import { trainEpoch } from '../demo/training.js';
 import { cutImages, oneOfEach } from './images.js';
-import { isAveraged, rateOf, stepsPerEpoch } from './rates.js';
+import { isAveraged, rateOf } from './rates.js';
 import type { BackendName, Settings } from './settings.js';
 
 /** Units of the two hidden layers. */
@@ -36,8 +42,12 @@ export interface Guess {
   probability: number;
 }
 
+/** The version of {@link Checkpoint}. */
+export const VERSION = 1;
+
 /** All that a run is made of, after some epochs; plain data. */
 export interface Checkpoint {
+  version: number;
   settings: Settings;
   backend: BackendName;
   epoch: number;
@@ -45,11 +55,11 @@ export interface Checkpoint {
   /** What the weights and the average say of the ten images; empty before there is anything. */
   guesses: { weights: Guess[]; average: Guess[] };
   /** Weights and batch-normalization statistics. */
-  model: Float32Array[];
+  model: TensorData[];
   optimizer: SWAStateDict;
   rate: LRSchedulerStateDict;
   /** The weights where averaging starts, then after each epoch. */
-  path: Float32Array[];
+  path: TensorData[];
 }
 
 /** A run that is under way. */
@@ -93,17 +103,21 @@ export async function startRun(
     paramGroups: [{ params: net.trainableVariables(model) }],
   });
   const rate = new LambdaLR(swa, rateOf(settings));
+  const point = async () => asTensorData(await net.flatWeights(model), epoch);
   let epoch = 0;
   let curve: EpochPoint[] = [];
   let guesses: Checkpoint['guesses'] = { weights: [], average: [] };
-  let path: Float32Array[] = [];
+  let path: TensorData[] = [];
   if (from) {
-    net.restore(model, from.model);
+    net.restore(
+      model,
+      from.model.map(({ values }) => values as Float32Array),
+    );
     await swa.loadStateDict(from.optimizer);
     rate.loadStateDict(from.rate);
     ({ epoch, curve, guesses, path } = from);
   } else if (settings.start === 0) {
-    path = [await net.flatWeights(model)];
+    path = [await point()];
   }
 
   /** Runs `f` on the average, with statistics of its own; then all is as it was before. */
@@ -137,18 +151,19 @@ export async function startRun(
           guesses = { ...guesses, average: await guess(model, ten) };
         });
       }
-      if (next >= settings.start) path = [...path, await net.flatWeights(model)];
+      if (next >= settings.start) path = [...path, await point()];
       curve = [...curve, { epoch: next, backend, loss, ...score, average }];
       epoch = next;
     },
     async checkpoint() {
       return {
+        version: VERSION,
         settings,
         backend,
         epoch,
         curve,
         guesses,
-        model: await net.snapshot(model),
+        model: (await net.snapshot(model)).map(asTensorData),
         optimizer: await swa.stateDict(),
         rate: rate.stateDict(),
         path,
@@ -162,9 +177,9 @@ export async function startRun(
   };
 }
 
-/** How many steps a whole run takes. */
-export function totalSteps(settings: Settings): number {
-  return settings.epochs * stepsPerEpoch(settings);
+/** What {@link saveStateDict} keeps of numbers. */
+function asTensorData(values: Float32Array, index: number): TensorData {
+  return { name: String(index), dtype: 'float32', shape: [values.length], values };
 }
 
 async function guess(model: tfl.LayersModel, images: Images): Promise<Guess[]> {

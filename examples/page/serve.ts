@@ -43,7 +43,7 @@ export async function serveFolder(
       missing();
       return;
     }
-    const name = decodeURIComponent(pathname.slice(prefix.length)) || 'index.html';
+    const name = pathname.slice(prefix.length) || 'index.html';
     // The page has no folders, so that a path is a name.
     if (name !== path.basename(name)) {
       missing();

@@ -1,12 +1,13 @@
 /** The worker: trains as it is told and reports. It knows nothing of what the page looks like. */
+import { loadStateDict, saveStateDict } from 'tfjs-swa';
 import { breathe } from '../demo/breathe.js';
 import { startBackend } from './backend.js';
 import { measurePlane, NoPlane, type ErrorPlane } from './error_plane.js';
 import { fetchImages, oneOfEach } from './images.js';
 import type { News, Order } from './messages.js';
 import { stepsPerEpoch } from './rates.js';
-import { startRun, type Checkpoint, type Run } from './run.js';
-import { forget, keep, kept } from './store.js';
+import { startRun, VERSION, type Checkpoint, type Run } from './run.js';
+import { forget, isKept, store } from './store.js';
 
 let goOn: (() => void) | null = null;
 let paused: Promise<void> | null = null;
@@ -26,12 +27,15 @@ function tell(news: News): void {
 }
 
 async function find(): Promise<void> {
+  let checkpoint: Checkpoint | null = null;
   try {
-    tell({ type: 'found', checkpoint: ((await kept()) as Checkpoint | undefined) ?? null });
+    if (await isKept()) checkpoint = await loadStateDict<Checkpoint>(store);
+    // One that another version of the page left is of no use.
+    if (checkpoint?.version !== VERSION) checkpoint = null;
   } catch (error) {
     tell({ type: 'storage', problem: messageOf(error) });
-    tell({ type: 'found', checkpoint: null });
   }
+  tell({ type: 'found', checkpoint });
 }
 
 async function run(order: Order & { type: 'run' }): Promise<void> {
@@ -40,7 +44,10 @@ async function run(order: Order & { type: 'run' }): Promise<void> {
     const backend = await startBackend(order.backend);
     ({ lost } = backend);
     void lost.then((reason) => tell({ type: 'stopped', reason }));
-    const images = await fetchImages();
+    const images = await fetchImages().catch((error: unknown) => {
+      tell({ type: 'failed', reason: `The images do not load: ${messageOf(error)}.` });
+    });
+    if (!images) return;
     tell({ type: 'started', ten: oneOfEach(images.test) });
     const run = await startRun(order.settings, order.backend, images, order.from);
     await train(run, order.keeps);
@@ -66,7 +73,7 @@ async function train(run: Run, keeps: boolean): Promise<void> {
     checkpoint = await run.checkpoint();
     await breathe(); // a loss of the GPU is told before what it spoiled
     tell({ type: 'epoch', checkpoint });
-    if (keeps) await stored(() => keep(checkpoint));
+    if (keeps) await stored(() => saveStateDict(store, checkpoint));
     await pause();
   }
   let plane: ErrorPlane | null = null;

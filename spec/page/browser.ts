@@ -112,17 +112,35 @@ export async function downloaded(page: Page, button: string): Promise<Buffer> {
   return readFileSync(await file.path());
 }
 
+/** What is downloaded of a run, as far as specs look at it. */
+export interface Results {
+  settings: Record<string, string | number>;
+  curve: {
+    epoch: number;
+    backend: string;
+    error: number;
+    nll: number;
+    loss: number;
+    average: object;
+  }[];
+  averaged: number;
+  tenImages: unknown[];
+  plane: { errors: number[]; path: unknown[] };
+  said: string[];
+}
+
 /** The results of a run that is done, as a person would download them. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- JSON
-export async function resultsOf(page: Page): Promise<any> {
+export async function resultsOf(page: Page): Promise<Results> {
   await untilPhase(page, 'done');
-  return JSON.parse((await downloaded(page, 'Download the results')).toString());
+  return JSON.parse((await downloaded(page, 'Download the results')).toString()) as Results;
 }
 
 /** Presses Tab until the focus is on the control with a name. */
 export async function tabTo(page: Page, name: string): Promise<void> {
   const target = page.getByRole('main').locator('button, input, select, summary');
-  const wanted = target.and(page.getByLabel(name).or(page.getByText(name, { exact: true })));
+  const wanted = target.and(
+    page.getByLabel(name, { exact: true }).or(page.getByText(name, { exact: true })),
+  );
   for (let i = 0; i < 40; i++) {
     await page.keyboard.press('Tab');
     if (await wanted.evaluate((element) => element === document.activeElement)) return;

@@ -5,6 +5,7 @@ import {
   assertFits,
   downloaded,
   resultsOf,
+  type Results,
   said,
   startBrowser,
   stopBrowser,
@@ -57,7 +58,7 @@ describe('page', function () {
           page.getByRole('img', { name }).getAttribute('aria-label'),
         ),
       );
-      assert.match(error!, /After epoch 4 of 4 .* \d+\.\d % .*running average \d+\.\d %/);
+      assert.match(error!, /After epoch 4 of 4 .* \d+\.\d\s% .*running average \d+\.\d\s%/);
       assert.match(rate!, /0\.1000 now, after 4\.0 of 4 epochs; 3 of 3 values/);
       assert.match(plane!, /6 of 6 points/);
       const curve = page.locator('.picture').first();
@@ -65,27 +66,31 @@ describe('page', function () {
       assert.equal(await curve.locator('.average path').count(), 3 + 1);
       assert.isAtLeast(await page.locator('#plane rect[fill]').count(), 6);
       assert.equal(await page.locator('#ten li').count(), 10);
-      assert.equal(await page.locator('#ten .what').filter({ hasText: /\d+ %/ }).count(), 20);
+      assert.equal(
+        await page
+          .locator('#ten .what')
+          .filter({ hasText: /\d+\s%/ })
+          .count(),
+        20,
+      );
+      ends.set(TINY, numbersOf(await resultsOf(page)));
       assert.deepEqual(wrong, []);
     });
   });
 
   for (const [backend, query] of [
-    ['wasm', LONG],
-    ['webgl', `backend=webgl&${TINY}`],
-    ['webgpu', `backend=webgpu&${TINY}`],
+    ['WebGPU', TINY],
+    ['WebGL', `backend=webgl&${TINY}`],
+    ['WebAssembly', LONG],
   ] as const) {
     it(`on ${backend}, reloaded in the middle, ends where an unbroken run ends`, async () => {
-      let unbroken: unknown;
-      await withPage(query, async ({ page }) => {
-        unbroken = numbersOf(await resultsOf(page));
-      });
+      const unbroken = await endOf(query);
       await withPage(query, async ({ page, wrong }) => {
         await untilEpoch(page, 2);
         await page.reload();
         await untilSaid(page, /A run was cut short after epoch \d+ of/);
         await page.getByRole('button', { name: 'Go on' }).click();
-        await untilSaid(page, /It goes on after epoch \d+ on/);
+        await untilSaid(page, new RegExp(`It goes on after epoch \\d+ on ${backend}`));
         assert.deepEqual(numbersOf(await resultsOf(page)), unbroken);
         assert.deepEqual(wrong, []);
         // A run that is over leaves nothing to go on with.
@@ -106,7 +111,7 @@ describe('page', function () {
       for (const [label, text] of [
         ['Averaging starts after epoch', '2'],
         ['Epochs between averages', '2'],
-        ['Noise of the labels', '0'],
+        ['Noise of the labels (%)', '0'],
         ['Epochs', '6'],
         ['Training images', '128'],
       ] as const) {
@@ -119,7 +124,7 @@ describe('page', function () {
       const { settings, curve } = await resultsOf(page);
       assert.deepInclude(settings, { schedule: 'cyclic', start: 2, every: 2, noise: 0 });
       assert.deepInclude(settings, { epochs: 6, images: 128 });
-      const averaged = curve.filter(({ average }: any) => average).map(({ epoch }: any) => epoch);
+      const averaged = curve.filter(({ average }) => average).map(({ epoch }) => epoch);
       assert.deepEqual(averaged, [4, 6]);
       await tabTo(page, 'Reset');
       await page.keyboard.press('Enter');
@@ -129,20 +134,32 @@ describe('page', function () {
   });
 
   it('stands still while paused, and goes on to the same end', async () => {
-    const query = `backend=wasm&${TINY}`;
-    let unbroken: unknown;
-    await withPage(query, async ({ page }) => {
-      unbroken = numbersOf(await resultsOf(page));
-    });
-    await withPage(query, async ({ page }) => {
+    const unbroken = await endOf(LONG);
+    await withPage(LONG, async ({ page }) => {
+      await untilEpoch(page, 1);
       await page.getByRole('button', { name: 'Pause' }).click();
-      await page.getByRole('button', { name: 'Go on' }).waitFor();
-      const worker = page.workers()[0]!;
-      // Whatever the worker still has to say of the step it was in is said after two turns.
-      await worker.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
-      const before = await page.locator('#training').getAttribute('value');
-      await worker.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300)));
-      assert.equal(await page.locator('#training').getAttribute('value'), before);
+      await page.getByRole('status').filter({ hasText: 'Paused.' }).waitFor();
+      const bar = page.locator('#training');
+      // The step that it was in may come to its end; then a run that does not stand still moves on.
+      await bar.evaluate(
+        (bar) =>
+          new Promise<void>((resolve) => {
+            let before = NaN;
+            const look = setInterval(() => {
+              const { value } = bar as HTMLProgressElement;
+              if (value === before) {
+                clearInterval(look);
+                resolve();
+              }
+              before = value;
+            }, 1000);
+          }),
+      );
+      const [value, max] = await bar.evaluate((bar) => {
+        const { value, max } = bar as HTMLProgressElement;
+        return [value, max] as const;
+      });
+      assert.isBelow(value, max);
       await page.getByRole('button', { name: 'Go on' }).click();
       assert.deepEqual(numbersOf(await resultsOf(page)), unbroken);
     });
@@ -220,7 +237,10 @@ describe('page', function () {
         await untilPhase(page, 'done');
         const told = (await said(page)).filter((line) => line.includes('keeps no checkpoint'));
         assert.lengthOf(told, 1, 'once');
-        assert.match(told[0]!, /The user denied it.*the run goes on, but a reload starts afresh/);
+        assert.match(
+          told[0]!,
+          /The user denied it.*the run goes on, but a reload loses what it has learnt/,
+        );
       },
       { prelude: NO_STORAGE },
     );
@@ -245,9 +265,9 @@ describe('page', function () {
         await untilSaid(page, /WebGPU stopped: the GPU was lost .*WebGL is next\./);
         await untilSaid(page, /It goes on after epoch \d on WebGL\./);
         const { curve } = await resultsOf(page);
-        const backends = curve.map(({ backend }: any) => backend);
+        const backends = curve.map(({ backend }) => backend);
         assert.deepEqual(
-          curve.map(({ epoch }: any) => epoch),
+          curve.map(({ epoch }) => epoch),
           [1, 2, 3, 4],
         );
         assert.equal(backends[0], 'webgpu');
@@ -266,8 +286,8 @@ describe('page', function () {
         await page.workers()[0]!.evaluate(lose);
         await untilSaid(page, /WebGL stopped: the GPU was lost\. WebAssembly is next\./);
         const { curve } = await resultsOf(page);
-        assert.equal(curve[0].backend, 'webgl');
-        assert.equal(curve[3].backend, 'wasm');
+        assert.equal(curve[0]!.backend, 'webgl');
+        assert.equal(curve[3]!.backend, 'wasm');
       },
       { prelude: KEEP_CONTEXT },
     );
@@ -290,14 +310,39 @@ describe('page', function () {
 
   it('says so when no backend is left', async () => {
     await withPage(
-      TINY,
+      `backend=cpu&${TINY}`,
       async ({ page }) => {
         await untilPhase(page, 'failed');
-        await untilSaid(page, /plain JavaScript .*no images today.*No other backend is left\./);
-        assert.match((await page.getByRole('status').textContent())!, /no backend is left/);
+        await untilSaid(page, 'plain JavaScript stopped: broken. No other backend is left.');
+        assert.match((await page.getByRole('status').textContent())!, /^Stopped; /);
       },
-      { prelude: `self.fetch = () => Promise.reject(new Error('no images today'));` },
+      { prelude: `self.MessageChannel = function () { throw new Error('broken'); };` },
     );
+  });
+
+  it('says so when the images do not load, and starts when they do', async () => {
+    await withPage(`backend=wasm&${TINY}`, async ({ page }) => {
+      await untilPhase(page, 'done');
+      await page.context().route('**/images.bin', (route) => route.fulfill({ status: 503 }));
+      await page.getByRole('button', { name: 'Start afresh' }).click();
+      await untilPhase(page, 'failed');
+      await untilSaid(page, 'The images do not load: images.bin: the server answers 503.');
+      await page.context().unroute('**/images.bin');
+      await page.getByRole('button', { name: 'Start afresh' }).click();
+      await untilPhase(page, 'done');
+    });
+  });
+
+  it('reloaded while the plane is measured, offers to measure it', async () => {
+    await withPage(`backend=wasm&grid=30&${TINY}`, async ({ page }) => {
+      await untilPhase(page, 'measuring');
+      await page.reload();
+      await untilSaid(page, /A run was cut short after epoch 4 of 4/);
+      await page.getByRole('button', { name: 'Go on' }).click();
+      const { curve, plane } = await resultsOf(page);
+      assert.lengthOf(curve, 4);
+      assert.lengthOf(plane.errors, 30 * 21);
+    });
   });
 
   it('keeps the checkpoints of one tab alone', async () => {
@@ -352,8 +397,21 @@ describe('page', function () {
   });
 });
 
+/** The ends of unbroken runs, by query. */
+const ends = new Map<string, unknown>();
+
+/** Where an unbroken run ends. */
+async function endOf(query: string): Promise<unknown> {
+  if (!ends.has(query)) {
+    await withPage(query, async ({ page }) => {
+      ends.set(query, numbersOf(await resultsOf(page)));
+    });
+  }
+  return ends.get(query);
+}
+
 /** All that two runs with the same settings share. */
-function numbersOf({ said: _, ...numbers }: any): unknown {
+function numbersOf({ said: _, ...numbers }: Results): unknown {
   return numbers;
 }
 
