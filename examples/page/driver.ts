@@ -59,6 +59,7 @@ export class Driver {
   /** Offers to go on with a run that was cut short, or, where there is none, starts one. */
   async open(settings: Settings): Promise<void> {
     this.keeps = await claimStorage();
+    if (this.state !== IDLE) return; // started by hand in the meantime
     if (!this.keeps) {
       this.say('Another tab has this page open: this one keeps no checkpoints.');
       return this.start(settings);
@@ -77,7 +78,9 @@ export class Driver {
   async start(settings: Settings): Promise<void> {
     this.stop();
     this.change({ ...IDLE, phase: 'starting', settings });
+    const mine = this.state;
     await this.forget();
+    if (this.state !== mine) return; // started or reset again in the meantime
     this.runOn(settings.backend === 'best' ? BACKENDS[0] : settings.backend);
   }
 

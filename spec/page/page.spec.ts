@@ -100,6 +100,17 @@ describe('page', function () {
     });
   }
 
+  it('draws and answers in the middle of an epoch, as the work is not its own', async () => {
+    await withPage(LONG, async ({ page }) => {
+      // 16 steps an epoch: a page that is frozen by training would show whole epochs.
+      await page.waitForFunction(() => {
+        const { value } = document.getElementById('training') as HTMLProgressElement;
+        return value % 16 !== 0;
+      });
+      assert.lengthOf(page.workers(), 1);
+    });
+  });
+
   it('is used by keyboard alone', async () => {
     await withPage(`${LONG}&epochs=20`, async ({ page }) => {
       await untilEpoch(page, 1);

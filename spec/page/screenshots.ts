@@ -21,7 +21,12 @@ try {
     await untilPhase(page, 'done');
     await page.emulateMedia({ colorScheme: 'dark' });
     const plane = page.getByRole('region', { name: 'The error plane' });
-    await plane.screenshot({ path: path.join(folder, 'plane.png') });
+    const { x, y, width, height } = (await plane.boundingBox())!;
+    await page.screenshot({
+      path: path.join(folder, 'plane.png'),
+      fullPage: true,
+      clip: { x: x - 16, y: y - 16, width: width + 32, height: height + 32 },
+    });
   });
 } finally {
   await stopBrowser();
