@@ -13,7 +13,7 @@ import {
   type Setting,
 } from '../examples/demo/checkpoint.js';
 import { errorChart, rateChart, spreadLabels } from '../examples/demo/charts.js';
-import { loadImages, noisyLabels, type Images } from '../examples/demo/data.js';
+import { noisyLabels, type Images } from '../examples/demo/data.js';
 import { METHODS, type Method } from '../examples/demo/method.js';
 import { commandOf, parseOptions, UsageError, type DemoOptions } from '../examples/demo/options.js';
 import { writeFiles } from '../examples/demo/output.js';
@@ -25,6 +25,7 @@ import {
   pointAt,
 } from '../examples/demo/plane.js';
 import { contourLevels, planeChart } from '../examples/demo/plane_chart.js';
+import { loadImages } from '../examples/demo/read_images.js';
 import { sentenceOf, summarize, tableOf, wrapped } from '../examples/demo/report.js';
 import { makeSchedule } from '../examples/demo/schedule.js';
 import { interval95, mean, standardDeviation, tQuantile } from '../examples/demo/statistics.js';

@@ -1,8 +1,5 @@
 /** The images and their labels, as plain arrays and as batches. It knows nothing of models. */
 import * as tf from '@tensorflow/tfjs-core';
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { shuffledIndices } from './random.js';
 
 export const CLASSES = 10;
@@ -21,14 +18,13 @@ export interface Images {
   labels: Uint8Array;
 }
 
-/** Reads examples/data/fashion-mnist-14x14.bin.gz; its README tells the layout. */
-export async function loadImages(): Promise<{ train: Images; test: Images }> {
-  const file = new URL('../data/fashion-mnist-14x14.bin.gz', import.meta.url);
-  const bytes = await promisify(gunzip)(await readFile(file));
+/**
+ * The images in the bytes of examples/data/fashion-mnist-14x14.bin.gz, unpacked; its README tells the
+ * layout.
+ */
+export function decodeImages(bytes: Uint8Array): { train: Images; test: Images } {
   if (bytes.length !== (TRAIN + TEST) * (1 + PIXELS)) {
-    throw new Error(
-      `${file.pathname.split('/').pop()} holds ${bytes.length} bytes, not the images`,
-    );
+    throw new Error(`fashion-mnist-14x14.bin.gz holds ${bytes.length} bytes, not the images`);
   }
   let offset = 0;
   const take = (length: number) => bytes.subarray(offset, (offset += length));

@@ -2,6 +2,7 @@
  * The test error on the plane through three solutions, with the path of the weights on it. It knows
  * nothing of how the weights came about or how the plane is drawn.
  */
+import type * as tfl from '@tensorflow/tfjs-layers';
 import { createModel, evaluate, reestimate, setFlatWeights } from './model.js';
 import type { Images } from './data.js';
 import {
@@ -11,6 +12,7 @@ import {
   planeThrough,
   pointAt,
   type Grid,
+  type Plane,
   type Point,
 } from './plane.js';
 import type { SeedWeights } from './training.js';
@@ -53,20 +55,39 @@ export async function measureLandscape(
     Point,
   ];
   const grid = gridAround([average, decay, ...path], GRID);
-  const errors: number[] = [];
   const model = createModel(width, seed);
   try {
-    for (const point of gridPoints(grid)) {
-      setFlatWeights(model, pointAt(plane, point));
-      await reestimate(model, train);
-      errors.push((await evaluate(model, test)).error);
-      if (errors.length % grid.columns === 0) {
-        const row = errors.slice(-grid.columns);
-        onRow(errors.length / grid.columns, grid.rows, Math.min(...row));
-      }
-    }
+    const errors = await errorsOnGrid(model, plane, grid, train, test, (errors) => {
+      if (errors.length % grid.columns !== 0) return;
+      const row = errors.slice(-grid.columns);
+      onRow(errors.length / grid.columns, grid.rows, Math.min(...row));
+    });
+    return { seed, grid, errors, average, decay, start, path };
   } finally {
     model.dispose();
   }
-  return { seed, grid, errors, average, decay, start, path };
+}
+
+/**
+ * The test error in percent at the points of a grid, row by row from the lowest, each with
+ * statistics of batch normalization of its own. The model is left at the last point.
+ *
+ * @param onPoint Told after each point, with the errors so far.
+ */
+export async function errorsOnGrid(
+  model: tfl.LayersModel,
+  plane: Plane,
+  grid: Grid,
+  train: Images,
+  test: Images,
+  onPoint: (errors: readonly number[]) => void | Promise<void>,
+): Promise<number[]> {
+  const errors: number[] = [];
+  for (const point of gridPoints(grid)) {
+    setFlatWeights(model, pointAt(plane, point));
+    await reestimate(model, train);
+    errors.push((await evaluate(model, test)).error);
+    await onPoint(errors);
+  }
+  return errors;
 }

@@ -12,7 +12,6 @@ import {
   type DemoState,
   type Setting,
 } from './checkpoint.js';
-import { loadImages } from './data.js';
 import { estimateSeconds, type Estimate } from './estimate.js';
 import { GRID, measureLandscape } from './landscape.js';
 import { NAMES } from './method.js';
@@ -20,6 +19,7 @@ import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './o
 import { writeFiles, type Files } from './output.js';
 import { planeChart } from './plane_chart.js';
 import { startProgress } from './progress.js';
+import { loadImages } from './read_images.js';
 import { render } from './render.js';
 import { sentenceOf, summarize, tableOf, wrapped } from './report.js';
 import { resultsOf } from './results.js';

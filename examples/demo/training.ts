@@ -339,21 +339,21 @@ class SeedTraining {
 /**
  * One pass over images in some order. Returns the mean loss.
  *
- * @param onStep Told after each step how many of the pass are done, from 1.
+ * @param onStep Told after each step how many of the pass are done, from 1, and waited for.
  */
-async function trainEpoch(
+export async function trainEpoch(
   model: tfl.LayersModel,
   optimizer: SWA,
   images: Images,
   order: Int32Array,
-  onStep: (step: number) => void,
+  onStep: (step: number) => void | Promise<void>,
 ): Promise<number> {
   const steps = Math.ceil(order.length / BATCH);
   let sum = 0;
   for (let i = 0; i < steps; i++) {
     const indices = order.subarray(i * BATCH, (i + 1) * BATCH);
     const loss = trainStep(model, optimizer, images, indices);
-    onStep(i + 1);
+    await onStep(i + 1);
     sum += (await loss.data())[0]!;
     loss.dispose();
     await breathe();

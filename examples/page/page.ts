@@ -1,0 +1,151 @@
+/** The page: its controls drive a run, and all that it shows follows from the run's state. */
+import { errorPicture, planePicture, progressText, ratePicture } from './charts.js';
+import { makeControls } from './controls.js';
+import { byId, html } from './dom.js';
+import { Driver, IDLE, type State } from './driver.js';
+import { makeFigure } from './figure.js';
+import { showGuesses } from './guesses.js';
+import { pngOf } from './picture.js';
+import { stepsPerEpoch } from './rates.js';
+import { download, resultsOf } from './results.js';
+import { BACKEND_NAMES, readSettings } from './settings.js';
+
+const query = new URLSearchParams(location.search);
+const asked = readSettings((name) => query.get(name));
+
+const controls = makeControls(byId('controls') as HTMLFormElement);
+controls.show(asked.settings);
+const errors = makeFigure('Test error by epoch');
+const rates = makeFigure('Learning rate by epoch');
+const plane = makeFigure('Test error on the plane through three solutions');
+byId('charts').append(errors.element, rates.element);
+byId('plane').append(plane.element);
+
+const buttons = {
+  start: byId('start'),
+  pause: byId('pause'),
+  reset: byId('reset'),
+  results: byId('download-results'),
+  picture: byId('download-picture'),
+};
+const said: string[] = [];
+let state = IDLE;
+/** What the page shows; `null` before anything is drawn. */
+let shown: State | null = null;
+let frame = 0;
+
+// Steps come faster than a screen shows them: what is drawn is the last before each frame.
+const driver = new Driver((next) => {
+  state = next;
+  frame ||= requestAnimationFrame(draw);
+}, say);
+onPress(buttons.start, () => {
+  const settings = controls.read();
+  if (settings) void driver.start(settings);
+});
+onPress(buttons.pause, () => {
+  if (state.paused || state.phase === 'offered') driver.resume();
+  else driver.pause();
+});
+onPress(buttons.reset, () => void driver.reset());
+onPress(buttons.results, () => {
+  const text = resultsOf(state.checkpoint!, state.plane, said);
+  download('swa-results.json', new Blob([text], { type: 'application/json' }));
+});
+onPress(buttons.picture, () => {
+  const figures = state.plane ? [errors, rates, plane] : [errors, rates];
+  void pngOf(figures).then((png) => download('swa-picture.png', png));
+});
+
+// Where the settings stand beside the charts, they are in nobody's way.
+(byId('settings') as HTMLDetailsElement).open = matchMedia('(min-width: 64rem)').matches;
+asked.problems.forEach(say);
+void driver.open(asked.settings);
+
+/** Adds a line to what was said; a screen reader reads it out. */
+function say(line: string): void {
+  said.push(line);
+  byId('said').append(html('li', {}, line));
+}
+
+/** Shows the state, as far as it differs from what is shown. */
+function draw(): void {
+  const before = shown;
+  shown = state;
+  frame = 0;
+  const changed = (...names: (keyof State)[]) =>
+    names.some((name) => before?.[name] !== state[name]);
+  const { phase, paused, settings, checkpoint, done, ten } = state;
+  if (changed('settings') && settings) controls.show(settings);
+  if (changed('phase', 'paused', 'backend', 'checkpoint')) {
+    document.body.dataset['phase'] = phase;
+    byId('running-on').textContent = state.backend ? BACKEND_NAMES[state.backend] : 'none yet';
+    const status = statusOf(state);
+    if (byId('status').textContent !== status) byId('status').textContent = status;
+    const isRunning = ['starting', 'training', 'measuring'].includes(phase);
+    buttons.start.textContent = phase === 'idle' ? 'Start' : 'Start afresh';
+    buttons.pause.textContent = paused || phase === 'offered' ? 'Go on' : 'Pause';
+    enable(buttons.pause, isRunning || phase === 'offered');
+    enable(buttons.reset, phase !== 'idle');
+    const isDone = phase === 'done';
+    byId('downloads').hidden = !isDone;
+  }
+  const drawn = settings ?? asked.settings;
+  const curve = checkpoint?.curve ?? [];
+  if (changed('settings', 'checkpoint', 'ten')) {
+    errors.show(...errorPicture(drawn, curve));
+    if (ten && checkpoint) showGuesses(byId('ten'), ten, checkpoint.guesses);
+    else byId('ten').replaceChildren();
+  }
+  const steps = stepsPerEpoch(drawn);
+  const now = Math.max(done, (checkpoint?.epoch ?? 0) * steps);
+  if (changed('settings', 'checkpoint', 'done')) {
+    rates.show(...ratePicture(drawn, now));
+    progress('training', now, drawn.epochs * steps);
+  }
+  if (changed('plane', 'phase')) {
+    byId('plane').hidden = !(phase === 'measuring' || state.plane);
+    if (state.plane) {
+      plane.show(...planePicture(state.plane));
+      const { columns, rows } = state.plane.grid;
+      progress('measured', state.plane.errors.length, columns * rows);
+    }
+  }
+}
+
+function statusOf({ phase, paused, settings, checkpoint }: State): string {
+  if (paused) return `Paused. ${checkpoint ? progressText(checkpoint) : ''}`;
+  switch (phase) {
+    case 'idle':
+      return 'Nothing runs.';
+    case 'offered':
+      return `A run was cut short after epoch ${checkpoint!.epoch} of ${settings!.epochs}.`;
+    case 'starting':
+      return 'Starting.';
+    case 'training':
+      return progressText(checkpoint!);
+    case 'measuring':
+      return `${progressText(checkpoint!)} Trained; the error plane is being measured.`;
+    case 'done':
+      return `Done. ${progressText(checkpoint!)}`;
+    case 'failed':
+      return 'Stopped; the last message says why. Start tries again.';
+  }
+}
+
+function progress(id: string, value: number, max: number): void {
+  const bar = byId(id) as HTMLProgressElement;
+  bar.max = max;
+  bar.value = value;
+}
+
+/** Off, a button keeps the focus, which `disabled` would lose to a keyboard's user. */
+function enable(button: HTMLElement, isOn: boolean): void {
+  button.setAttribute('aria-disabled', String(!isOn));
+}
+
+function onPress(button: HTMLElement, f: () => void): void {
+  button.addEventListener('click', () => {
+    if (button.getAttribute('aria-disabled') !== 'true') f();
+  });
+}

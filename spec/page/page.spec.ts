@@ -1,0 +1,434 @@
+import { assert } from 'chai';
+import type { Page } from 'playwright-core';
+import {
+  assertAccessible,
+  assertFits,
+  downloaded,
+  resultsOf,
+  type Results,
+  said,
+  startBrowser,
+  stopBrowser,
+  tabTo,
+  untilEpoch,
+  untilPhase,
+  untilSaid,
+  withPage,
+} from './browser.js';
+
+/** A run that is over soon even where a processor stands in for the GPU. */
+const TINY = 'epochs=4&start=1&images=128&tests=100&grid=3';
+/** A run that on WebAssembly takes some seconds: there is a middle to do something in. */
+const LONG = 'backend=wasm&epochs=16&start=8&images=1000&tests=300&grid=3';
+
+/** Keeps the WebGPU device within a worker's reach. */
+const KEEP_DEVICE = `
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...all) {
+    return (self.keptDevice = await request.apply(this, all));
+  };`;
+const NO_WEBGPU = `Object.defineProperty(navigator, 'gpu', { value: undefined });`;
+const NO_WEBGL = `OffscreenCanvas.prototype.getContext = () => null;`;
+const NO_WASM = `
+  WebAssembly.instantiate = WebAssembly.instantiateStreaming =
+    () => Promise.reject(new Error('no WebAssembly'));`;
+
+/** Keeps the WebGL context within a worker's reach. */
+const KEEP_CONTEXT = `
+  const context = OffscreenCanvas.prototype.getContext;
+  OffscreenCanvas.prototype.getContext = function (...all) {
+    return (self.keptContext = context.apply(this, all));
+  };`;
+const NO_STORAGE = `
+  IDBFactory.prototype.open = () => {
+    throw new DOMException('The user denied it', 'SecurityError');
+  };`;
+
+describe('page', function () {
+  this.timeout(300_000);
+  before(startBrowser);
+  after(stopBrowser);
+
+  it('trains on WebGPU with no further step, and shows what the run gives', async () => {
+    await withPage(TINY, async ({ page, wrong }) => {
+      await untilPhase(page, 'done');
+      assert.equal(await page.locator('#running-on').textContent(), 'WebGPU');
+      const [error, rate, plane] = await Promise.all(
+        ['Test error by epoch', 'Learning rate by epoch', 'Test error on the plane'].map((name) =>
+          page.getByRole('img', { name }).getAttribute('aria-label'),
+        ),
+      );
+      assert.match(error!, /After epoch 4 of 4 .* \d+\.\d\s% .*running average \d+\.\d\s%/);
+      assert.match(rate!, /0\.1000 now, after 4\.0 of 4 epochs; 3 of 3 values/);
+      assert.match(plane!, /6 of 6 points/);
+      const curve = page.locator('.picture').first();
+      assert.equal(await curve.locator('.weights circle').count(), 4 + 1, 'with the legend');
+      assert.equal(await curve.locator('.average path').count(), 3 + 1);
+      assert.isAtLeast(await page.locator('#plane rect[fill]').count(), 6);
+      assert.equal(await page.locator('#ten li').count(), 10);
+      assert.equal(
+        await page
+          .locator('#ten .what')
+          .filter({ hasText: /\d+\s%/ })
+          .count(),
+        20,
+      );
+      ends.set(TINY, numbersOf(await resultsOf(page)));
+      assert.deepEqual(wrong, []);
+    });
+  });
+
+  for (const [backend, query] of [
+    ['WebGPU', TINY],
+    ['WebGL', `backend=webgl&${TINY}`],
+    ['WebAssembly', LONG],
+  ] as const) {
+    it(`on ${backend}, reloaded in the middle, ends where an unbroken run ends`, async () => {
+      const unbroken = await endOf(query);
+      await withPage(query, async ({ page, wrong }) => {
+        await untilEpoch(page, 2);
+        await page.reload();
+        await untilSaid(page, /A run was cut short after epoch \d+ of/);
+        await page.getByRole('button', { name: 'Go on' }).click();
+        await untilSaid(page, new RegExp(`It goes on after epoch \\d+ on ${backend}`));
+        assert.deepEqual(numbersOf(await resultsOf(page)), unbroken);
+        assert.deepEqual(wrong, []);
+        // A run that is over leaves nothing to go on with.
+        await page.reload();
+        await untilSaid(page, /It trains on/);
+      });
+    });
+  }
+
+  it('draws and answers in the middle of an epoch, as the work is not its own', async () => {
+    await withPage(LONG, async ({ page }) => {
+      // 16 steps an epoch: a page that is frozen by training would show whole epochs.
+      await page.waitForFunction(() => {
+        const { value } = document.getElementById('training') as HTMLProgressElement;
+        return value % 16 !== 0;
+      });
+      assert.lengthOf(page.workers(), 1);
+    });
+  });
+
+  it('is used by keyboard alone', async () => {
+    await withPage(`${LONG}&epochs=20`, async ({ page }) => {
+      await untilEpoch(page, 1);
+      await tabTo(page, 'Pause');
+      await page.keyboard.press('Enter');
+      await page.getByRole('status').filter({ hasText: 'Paused.' }).waitFor();
+      await tabTo(page, 'Learning rate');
+      await page.keyboard.type('Cyc');
+      for (const [label, text] of [
+        ['Averaging starts after epoch', '2'],
+        ['Epochs between averages', '2'],
+        ['Noise of the labels (%)', '0'],
+        ['Epochs', '6'],
+        ['Training images', '128'],
+      ] as const) {
+        await tabTo(page, label);
+        await page.keyboard.press('Control+A');
+        await page.keyboard.type(text);
+      }
+      await tabTo(page, 'Start afresh');
+      await page.keyboard.press('Space');
+      const { settings, curve } = await resultsOf(page);
+      assert.deepInclude(settings, { schedule: 'cyclic', start: 2, every: 2, noise: 0 });
+      assert.deepInclude(settings, { epochs: 6, images: 128 });
+      const averaged = curve.filter(({ average }) => average).map(({ epoch }) => epoch);
+      assert.deepEqual(averaged, [4, 6]);
+      await tabTo(page, 'Reset');
+      await page.keyboard.press('Enter');
+      await untilPhase(page, 'idle');
+      assert.equal(await page.getByRole('status').textContent(), 'Nothing runs.');
+    });
+  });
+
+  it('stands still while paused, and goes on to the same end', async () => {
+    const unbroken = await endOf(LONG);
+    await withPage(LONG, async ({ page }) => {
+      await untilEpoch(page, 1);
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await page.getByRole('status').filter({ hasText: 'Paused.' }).waitFor();
+      const bar = page.locator('#training');
+      // The step that it was in may come to its end; then a run that does not stand still moves on.
+      await bar.evaluate(
+        (bar) =>
+          new Promise<void>((resolve) => {
+            let before = NaN;
+            const look = setInterval(() => {
+              const { value } = bar as HTMLProgressElement;
+              if (value === before) {
+                clearInterval(look);
+                resolve();
+              }
+              before = value;
+            }, 1000);
+          }),
+      );
+      const [value, max] = await bar.evaluate((bar) => {
+        const { value, max } = bar as HTMLProgressElement;
+        return [value, max] as const;
+      });
+      assert.isBelow(value, max);
+      await page.getByRole('button', { name: 'Go on' }).click();
+      assert.deepEqual(numbersOf(await resultsOf(page)), unbroken);
+    });
+  });
+
+  it('fits 360 and 1280 pixels in light and dark, and axe-core objects to nothing', async () => {
+    const look = async (page: Page) => {
+      await page.evaluate(() =>
+        document.querySelectorAll('details').forEach((d) => (d.open = true)),
+      );
+      for (const width of [360, 1280]) {
+        await page.setViewportSize({ width, height: 900 });
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme });
+          const background = await page.evaluate(
+            () => getComputedStyle(document.body).backgroundColor,
+          );
+          assert.equal(background === 'rgb(255, 255, 255)', colorScheme === 'light');
+          await assertFits(page);
+          await assertAccessible(page);
+        }
+      }
+    };
+    await withPage(`${LONG}&start=2`, async ({ page }) => {
+      await untilEpoch(page, 4);
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await page.getByRole('button', { name: 'Go on' }).waitFor();
+      await look(page);
+      await page.getByRole('button', { name: 'Go on' }).click();
+      await untilPhase(page, 'done');
+      await look(page);
+    });
+  });
+
+  it('labels and explains every control', async () => {
+    await withPage(`backend=wasm&${TINY}`, async ({ page }) => {
+      const controls = page.locator('form').locator('input, select');
+      assert.equal(await controls.count(), 10);
+      for (const control of await controls.all()) {
+        const [labels, help] = await control.evaluate((element) => [
+          (element as HTMLInputElement).labels!.length,
+          document.getElementById(element.getAttribute('aria-describedby')!)!.textContent,
+        ]);
+        assert.equal(labels, 1);
+        assert.match(help as string, /^[A-Z].{20,}\.$/);
+      }
+      assert.deepEqual(await repeatedIds(page), []);
+    });
+  });
+
+  it('says what is wrong with settings, in the address and in the form', async () => {
+    await withPage(`backend=wasm&${TINY}&noise=200&schedule=up`, async ({ page }) => {
+      assert.deepEqual((await said(page)).slice(0, 2), [
+        'Invalid schedule: up (expected one of decay, constant, cyclic); constant is used.',
+        'Invalid noise: 200 (expected a whole number from 0 to 100); 20 is used.',
+      ]);
+      await untilPhase(page, 'done');
+      await page.getByLabel('Averaging starts after epoch').fill('4');
+      await page.getByRole('button', { name: 'Start afresh' }).click();
+      const message = await page
+        .getByLabel('Averaging starts after epoch')
+        .evaluate((input) => (input as HTMLInputElement).validationMessage);
+      assert.equal(
+        message,
+        'Averaging after epoch 4, every 1 epochs, takes no average in 4 epochs.',
+      );
+      await untilPhase(page, 'done');
+    });
+  });
+
+  it('goes on without storage that is refused, and says so', async () => {
+    await withPage(
+      `backend=wasm&${TINY}`,
+      async ({ page }) => {
+        await untilPhase(page, 'done');
+        const told = (await said(page)).filter((line) => line.includes('keeps no checkpoint'));
+        assert.lengthOf(told, 1, 'once');
+        assert.match(
+          told[0]!,
+          /The user denied it.*the run goes on, but a reload loses what it has learnt/,
+        );
+      },
+      { prelude: NO_STORAGE },
+    );
+  });
+
+  it('goes on when the storage is full, and says so', async () => {
+    await withPage(LONG, async ({ page }) => {
+      const devtools = await page.context().newCDPSession(page);
+      const { origin } = new URL(page.url());
+      await devtools.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
+      await untilSaid(page, /keeps no checkpoint \(.*[Qq]uota/);
+      await untilPhase(page, 'done');
+    });
+  });
+
+  it('goes on with WebGL from the last checkpoint when the WebGPU device is destroyed', async () => {
+    await withPage(
+      TINY,
+      async ({ page }) => {
+        await untilEpoch(page, 1);
+        await page.workers()[0]!.evaluate('self.keptDevice.destroy()');
+        await untilSaid(page, /WebGPU stopped: the GPU was lost .*WebGL is next\./);
+        await untilSaid(page, /It goes on after epoch \d on WebGL\./);
+        const { curve } = await resultsOf(page);
+        const backends = curve.map(({ backend }) => backend);
+        assert.deepEqual(
+          curve.map(({ epoch }) => epoch),
+          [1, 2, 3, 4],
+        );
+        assert.equal(backends[0], 'webgpu');
+        assert.equal(backends[3], 'webgl');
+      },
+      { prelude: KEEP_DEVICE },
+    );
+  });
+
+  it('goes on with WebAssembly when the WebGL context is lost', async () => {
+    await withPage(
+      `backend=webgl&${TINY}`,
+      async ({ page }) => {
+        await untilEpoch(page, 1);
+        const lose = `self.keptContext.getExtension('WEBGL_lose_context').loseContext()`;
+        await page.workers()[0]!.evaluate(lose);
+        await untilSaid(page, /WebGL stopped: the GPU was lost\. WebAssembly is next\./);
+        const { curve } = await resultsOf(page);
+        assert.equal(curve[0]!.backend, 'webgl');
+        assert.equal(curve[3]!.backend, 'wasm');
+      },
+      { prelude: KEEP_CONTEXT },
+    );
+  });
+
+  it('says which backends do not start, and trains on the next one that does', async () => {
+    await withPage(
+      TINY,
+      async ({ page }) => {
+        await untilPhase(page, 'done');
+        const lines = await said(page);
+        assert.match(lines[0]!, /^WebGPU does not start: .*WebGL is next\.$/);
+        assert.match(lines[1]!, /^WebGL does not start: .*WebAssembly is next\.$/);
+        assert.match(lines[2]!, /^WebAssembly does not start: .*plain JavaScript is next\.$/);
+        assert.equal(lines[3], 'It trains on plain JavaScript.');
+      },
+      { prelude: NO_WEBGPU + NO_WEBGL + NO_WASM },
+    );
+  });
+
+  it('says so when no backend is left', async () => {
+    await withPage(
+      `backend=cpu&${TINY}`,
+      async ({ page }) => {
+        await untilPhase(page, 'failed');
+        await untilSaid(page, 'plain JavaScript stopped: broken. No other backend is left.');
+        assert.match((await page.getByRole('status').textContent())!, /^Stopped; /);
+      },
+      { prelude: `self.MessageChannel = function () { throw new Error('broken'); };` },
+    );
+  });
+
+  it('says so when the images do not load, and starts when they do', async () => {
+    await withPage(`backend=wasm&${TINY}`, async ({ page }) => {
+      await untilPhase(page, 'done');
+      await page.context().route('**/images.bin', (route) => route.fulfill({ status: 503 }));
+      await page.getByRole('button', { name: 'Start afresh' }).click();
+      await untilPhase(page, 'failed');
+      await untilSaid(page, 'The images do not load: images.bin: the server answers 503.');
+      await page.context().unroute('**/images.bin');
+      await page.getByRole('button', { name: 'Start afresh' }).click();
+      await untilPhase(page, 'done');
+    });
+  });
+
+  it('reloaded while the plane is measured, offers to measure it', async () => {
+    await withPage(`backend=wasm&grid=30&${TINY}`, async ({ page }) => {
+      await untilPhase(page, 'measuring');
+      await page.reload();
+      await untilSaid(page, /A run was cut short after epoch 4 of 4/);
+      await page.getByRole('button', { name: 'Go on' }).click();
+      const { curve, plane } = await resultsOf(page);
+      assert.lengthOf(curve, 4);
+      assert.lengthOf(plane.errors, 30 * 21);
+    });
+  });
+
+  it('keeps the checkpoints of one tab alone', async () => {
+    await withPage(LONG, async ({ page }) => {
+      await untilEpoch(page, 2);
+      const other = await page.context().newPage();
+      await other.goto(page.url());
+      await untilSaid(other, /Another tab has this page open: this one keeps no checkpoints\./);
+      await untilSaid(other, /It trains on WebAssembly\./);
+    });
+  });
+
+  it('downloads the results as JSON and the pictures as PNG', async () => {
+    await withPage(`backend=wasm&${TINY}`, async ({ page, wrong }) => {
+      const results = await resultsOf(page);
+      assert.deepInclude(results.settings, { backend: 'wasm', epochs: 4, images: 128, noise: 20 });
+      assert.lengthOf(results.curve, 4);
+      for (const { error, nll, loss } of results.curve) {
+        assert.isTrue(error >= 0 && error <= 100 && nll > 0 && loss > 0);
+      }
+      assert.equal(results.averaged, 3);
+      assert.lengthOf(results.tenImages, 10);
+      assert.lengthOf(results.plane.errors, 6);
+      assert.lengthOf(results.plane.path, 4);
+      assert.isNotEmpty(results.said);
+
+      const png = await downloaded(page, 'Download the picture');
+      assert.equal(png.subarray(1, 4).toString(), 'PNG');
+      const source = `data:image/png;base64,${png.toString('base64')}`;
+      const colours = await page.evaluate(async (source) => {
+        const image = new Image();
+        image.src = source;
+        await image.decode();
+        const canvas = new OffscreenCanvas(image.width, image.height);
+        const context = canvas.getContext('2d')!;
+        context.drawImage(image, 0, 0);
+        const { data } = context.getImageData(0, 0, image.width, image.height);
+        const pixels = new Uint32Array(data.buffer);
+        const counts = new Map<string, number>();
+        for (const pixel of pixels) {
+          const name = (pixel & 0xffffff).toString(16).padStart(6, '0');
+          counts.set(name, (counts.get(name) ?? 0) + 1);
+        }
+        return Object.fromEntries(counts);
+      }, source);
+      // Blue and green swapped: bytes from the left are red, green, blue.
+      assert.isAbove(colours['b27200']!, 100, 'the weights are blue');
+      assert.isAbove(colours['005ed5']!, 100, 'the average is vermilion');
+      assert.isAbove(colours['25e7fd']!, 1000, 'the least error is yellow');
+      assert.deepEqual(wrong, []);
+    });
+  });
+});
+
+/** The ends of unbroken runs, by query. */
+const ends = new Map<string, unknown>();
+
+/** Where an unbroken run ends. */
+async function endOf(query: string): Promise<unknown> {
+  if (!ends.has(query)) {
+    await withPage(query, async ({ page }) => {
+      ends.set(query, numbersOf(await resultsOf(page)));
+    });
+  }
+  return ends.get(query);
+}
+
+/** All that two runs with the same settings share. */
+function numbersOf({ said: _, ...numbers }: Results): unknown {
+  return numbers;
+}
+
+function repeatedIds(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
+    return ids.filter((id, i) => ids.indexOf(id) !== i);
+  });
+}
