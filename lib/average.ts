@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { AVERAGE, type Update } from './kernels/contract.js';
 import { checkKeys, checkNumber, invalid } from './options.js';
-import { isTensor, shapeText } from './tensor_data.js';
+import { isTensor, kindOf } from './tensor_data.js';
 
 /**
  * Makes the next average of a parameter: `averaged` holds `numAveraged` (>= 1) values so far and
@@ -135,17 +135,11 @@ export function updateAverages(
   });
 }
 
-function checkAverage(
-  average: unknown,
-  { shape, name }: tf.Variable,
-): asserts average is tf.Tensor {
-  if (!isTensor(average)) {
-    invalid(`result of avgFn for ${name}`, average, 'a tensor');
-  }
-  if (average.dtype !== 'float32' || !tf.util.arraysEqual(average.shape, shape)) {
-    const got = `${average.dtype} ${shapeText(average.shape)}`;
-    throw new Error(`avgFn returned ${got} for ${name}, not float32 ${shapeText(shape)}`);
-  }
+function checkAverage(average: unknown, value: tf.Variable): asserts average is tf.Tensor {
+  const { name } = value;
+  if (!isTensor(average)) return invalid(`result of avgFn for ${name}`, average, 'a tensor');
+  const [got, wanted] = [kindOf(average), kindOf(value)];
+  if (got !== wanted) throw new Error(`avgFn returned ${got} for ${name}, not ${wanted}`);
 }
 
 /** Refuses an option `avgFn` that is no function. */

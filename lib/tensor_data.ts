@@ -62,9 +62,14 @@ export function toVariable(data: TensorData): tf.Variable {
   return tf.tidy(() => tf.variable(toTensor(data), false));
 }
 
+/** `[2,3]`, for messages. */
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(',')}]`;
+}
+
 /** `float32 [2,3]`, for messages and to compare by. */
 export function kindOf({ dtype, shape }: { dtype?: string; shape: readonly number[] }): string {
-  return `${dtype ?? 'float32'} [${shape.join(',')}]`;
+  return `${dtype ?? 'float32'} ${shapeText(shape)}`;
 }
 
 /** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
@@ -81,9 +86,4 @@ export function checkTensorData(label: string, value: unknown): asserts value is
   if (tag !== `[object ${array.name}]` || values?.length !== size) {
     invalid(`${label}.values`, values, `a ${array.name} of ${size}`);
   }
-}
-
-/** `[2,3]`, for messages. */
-export function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(',')}]`;
 }
