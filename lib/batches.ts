@@ -23,9 +23,8 @@ export type BnLoader<B = BnBatch> =
 
 /** Refuses what cannot be read batch by batch, before anything is read. */
 export function checkLoader(loader: unknown, name = 'loader'): void {
-  const keys = ['iterator', Symbol.iterator, Symbol.asyncIterator] as const;
-  const record = Object(loader) as Record<(typeof keys)[number], unknown>;
-  if (typeof loader === 'object' && keys.some((key) => typeof record[key] === 'function')) return;
+  const keys = ['iterator', Symbol.iterator, Symbol.asyncIterator];
+  if (typeof loader === 'object' && keys.some((key) => key in Object(loader))) return;
   invalid(name, loader, 'an iterable, an async iterable or a tf.data Dataset');
 }
 

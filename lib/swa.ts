@@ -363,9 +363,7 @@ export class SWA extends tf.Optimizer {
    *   changed then.
    */
   async loadStateDict(state: SWAStateDict): Promise<void> {
-    this.checkUsable();
-    checkStateDict(state);
-    await this.groups.load(state, false);
+    await this.load(state, false);
   }
 
   /**
@@ -426,10 +424,7 @@ export class SWA extends tf.Optimizer {
    * {@link updateSwa} find them by their names, if no other variables have these.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    this.checkUsable();
-    const state = await fromWeights(weights);
-    checkStateDict(state);
-    await this.groups.load(state, true);
+    await this.load(await fromWeights(weights), true);
   }
 
   /** Frees the averages and the base optimizers; the variables keep what they hold. */
@@ -482,6 +477,12 @@ export class SWA extends tf.Optimizer {
   private include(variables: readonly tf.Variable[]): void {
     this.groups.include(variables);
     this.checkNotSwapped('step');
+  }
+
+  private async load(state: unknown, ofModel: boolean): Promise<void> {
+    this.checkUsable();
+    checkStateDict(state);
+    await this.groups.load(state, ofModel);
   }
 
   private disposeLent(): void {
