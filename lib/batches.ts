@@ -23,8 +23,9 @@ export type BnLoader<B = BnBatch> =
 
 /** Refuses what cannot be read batch by batch, before anything is read. */
 export function checkLoader(loader: unknown, name = 'loader'): void {
-  const keys = ['iterator', Symbol.iterator, Symbol.asyncIterator];
-  if (typeof loader === 'object' && keys.some((key) => key in Object(loader))) return;
+  const read = Object(loader) as Record<string | symbol, unknown>;
+  const ways = [read['iterator'], read[Symbol.iterator], read[Symbol.asyncIterator]];
+  if (typeof loader === 'object' && ways.some((way) => typeof way === 'function')) return;
   invalid(name, loader, 'an iterable, an async iterable or a tf.data Dataset');
 }
 

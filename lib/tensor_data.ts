@@ -68,8 +68,14 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /** `float32 [2,3]`, for messages and to compare by. */
-export function kindOf({ dtype, shape }: { dtype?: string; shape: readonly number[] }): string {
-  return `${dtype ?? 'float32'} ${shapeText(shape)}`;
+export function kindOf({
+  dtype = 'float32',
+  shape,
+}: {
+  dtype?: string;
+  shape: readonly number[];
+}): string {
+  return `${dtype} ${shapeText(shape)}`;
 }
 
 /** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
