@@ -6,8 +6,7 @@
  *   --rounds N      rounds of each comparison; default: 15
  *   --out FOLDER    where the JSON file goes; default: reports/bench
  *
- * The environment variable CHROMIUM names the browser; default: /usr/bin/chromium. Without a GPU the
- * flags below have SwiftShader do its work.
+ * SwiftShader does the work of a GPU, as in the specs.
  */
 import { build } from 'esbuild';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -15,7 +14,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium } from 'playwright-core';
+import { launchChromium } from '../.ci/chromium.js';
 import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
 
@@ -49,18 +48,7 @@ const server = createServer((request, response) => {
       : '<!doctype html><script type="module" src="/page.js"></script>',
   );
 }).listen(0, '127.0.0.1');
-const browser = await chromium.launch({
-  executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-  args: [
-    '--headless',
-    '--no-sandbox',
-    '--enable-unsafe-webgpu',
-    '--enable-features=Vulkan',
-    '--use-vulkan=swiftshader',
-    '--use-angle=swiftshader',
-    '--use-webgpu-adapter=swiftshader',
-  ],
-});
+const browser = await launchChromium();
 try {
   const before = machine();
   const version = browser.version();

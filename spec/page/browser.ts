@@ -1,12 +1,12 @@
 /** What the specs of the page share: Chromium, the built page, and a person's steps on it. */
 import { assert } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { launchChromium } from '../../.ci/chromium.js';
 import { buildPage } from '../../examples/page/build.js';
 import { serveFolder } from '../../examples/page/serve.js';
 
@@ -23,9 +23,7 @@ export async function startBrowser(): Promise<void> {
   folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-page-'));
   await buildPage(folder);
   ({ server, address } = await serveFolder(folder, 0, '/some/where/'));
-  const executablePath = execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim();
-  const args = ['--no-sandbox', '--enable-unsafe-webgpu'];
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launchChromium();
 }
 
 /** Ends all that {@link startBrowser} started. */
