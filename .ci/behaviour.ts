@@ -1,4 +1,4 @@
-/** Which specs run on every backend: those of behaviour, which is those that need no Node. */
+/** Which specs run where: those of behaviour, which need no Node, on every backend. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -11,4 +11,11 @@ export function behaviourSpecs(): string[] {
     .filter((name) => name.endsWith('.spec.ts'))
     .map((name) => `spec/${name}`)
     .filter((file) => !readFileSync(path.join(root, file), 'utf8').includes("from 'node:"));
+}
+
+/** The specs of what only a browser has. */
+export function browserSpecs(): string[] {
+  return readdirSync(path.join(root, 'spec/browser_only')).map(
+    (name) => `spec/browser_only/${name}`,
+  );
 }

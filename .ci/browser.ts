@@ -1,6 +1,6 @@
 /**
- * Runs the specs of behaviour in headless Chromium on one of tfjs's backends there, and says what
- * mocha says in Node.
+ * Runs the specs of behaviour, and those of what only a browser has, in headless Chromium on one of
+ * tfjs's backends there, and says what mocha says in Node.
  *
  *   npx tsx .ci/browser.ts cpu|wasm|webgl|webgpu [--grep PATTERN]
  */
@@ -10,7 +10,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { behaviourSpecs, root } from './behaviour.js';
+import { behaviourSpecs, browserSpecs, root } from './behaviour.js';
 import { launchChromium } from './chromium.js';
 
 const { positionals, values } = parseArgs({
@@ -21,7 +21,7 @@ const [backend = 'cpu'] = positionals;
 
 /** The specs as one script, after what makes the page ready for them. */
 async function bundle(): Promise<string> {
-  const files = ['spec/browser.ts', ...behaviourSpecs()];
+  const files = ['spec/browser.ts', ...behaviourSpecs(), ...browserSpecs()];
   const { outputFiles } = await build({
     stdin: { contents: files.map((f) => `import './${f}';`).join('\n'), resolveDir: root },
     bundle: true,
@@ -46,7 +46,7 @@ function answer(url: string): [string, string | Promise<Buffer>] | undefined {
   if (url === '/') return ['text/html', page];
   if (url === '/spec/bundle.js') return ['text/javascript', script];
   if (url === '/mocha.js') return ['text/javascript', readFile(`${modules}/mocha/mocha.js`)];
-  if (url === `/spec/golden/${name}`) {
+  if (url === `/spec/golden/${name}` || url === `/spec/checkpoints/${name}`) {
     return ['application/json', readFile(path.join(root, url))];
   }
   if (url === `/wasm/${name}`) {
