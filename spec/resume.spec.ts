@@ -1,6 +1,7 @@
 /**
- * Stopped and gone on with in another process is never stopped, bit for bit. One process trains all
- * runs of resume_run.ts without a stop, one saves them in the middle, one loads them.
+ * Stopped and gone on with in another process is never stopped, bit for bit; on another backend, but
+ * for its rounding. One process trains all runs of resume_run.ts without a stop, one saves them in
+ * the middle, one loads them.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
@@ -22,12 +23,19 @@ import {
   STEPS,
   type Outcome,
 } from './resume_run.js';
-import { assertFails, valuesOf } from './support.js';
+import { assertClose, assertFails, valuesOf } from './support.js';
 
 const temporary = path.join(import.meta.dirname, '.tmp');
 
-for (const backend of ['cpu', 'wasm']) {
-  describe(`resume in a fresh process, on ${backend}`, () => {
+/** The backend of the run that is saved, and of the process that goes on with it. */
+const BACKENDS = [
+  ['cpu', 'cpu'],
+  ['wasm', 'wasm'],
+  ['wasm', 'cpu'],
+] as const;
+
+for (const [from, to] of BACKENDS) {
+  describe(`resume in a fresh process, from ${from} on ${to}`, () => {
     let folder = '';
 
     before(async function () {
@@ -44,18 +52,28 @@ for (const backend of ['cpu', 'wasm']) {
         packages: 'external',
         logLevel: 'silent',
       });
-      const env = { ...process.env, BACKEND: backend };
       for (const action of ['unbroken', 'save', 'resume']) {
+        const env = { ...process.env, BACKEND: action === 'resume' ? to : from };
         await promisify(execFile)(process.execPath, [script, action, folder], { env });
       }
     });
     after(() => rmSync(folder, { recursive: true, force: true }));
 
-    for (const run of RUNS) {
+    // A bias before batch normalization has a gradient of rounding alone, which Adam and Adamax make
+    // as large as any: two backends part there.
+    for (const run of RUNS.filter(
+      ({ title }) => from === to || !title.startsWith('model.save with ada'),
+    )) {
       it(run.title, async () => {
         const files = filesOf(folder, run);
         const unbroken = await loadStateDict<Outcome>(fileSystem(files.unbroken));
-        assert.deepEqual(await loadStateDict<Outcome>(fileSystem(files.resumed)), unbroken);
+        const resumed = await loadStateDict<Outcome>(fileSystem(files.resumed));
+        if (from === to) assert.deepEqual(resumed, unbroken);
+        // Kernels of another backend round otherwise; what was saved is what was loaded.
+        assert.deepEqual(resumed.groups, unbroken.groups);
+        for (const part of ['params', 'averages'] as const) {
+          unbroken[part].forEach((values, i) => assertClose(resumed[part][i]!, values, 1e-4, part));
+        }
         // 11 and 12 steps; averaged after 6, 9, 12, 15, 18, 21.
         for (const group of unbroken.groups) {
           assert.include(group as object, { step_counter: STEPS[0] + STEPS[1], n_avg: 6 });
