@@ -6,7 +6,7 @@ const { status } = spawnSync(
   process.execPath,
   [
     path.join('node_modules', 'mocha', 'bin', 'mocha.js'),
-    ...['--ignore', 'spec/!(kill|checkpoint_fuzz|checkpoint_damage).spec.ts'],
+    ...['kill', 'checkpoint_fuzz', 'checkpoint_damage'].map((name) => `spec/${name}.spec.ts`),
   ],
   {
     cwd: path.dirname(import.meta.dirname),
