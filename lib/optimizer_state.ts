@@ -173,17 +173,18 @@ function fillSlots(
 ): void {
   const { slots = [], values } = fieldsOf(optimizer) ?? {};
   for (const [field, suffix] of slots) {
-    const before = new Map(values![field]!.map((slot) => [slot.originalName, slot.variable]));
+    const before = values![field]!.flat(); // without holes
     const after: Slot[] = [];
     params.forEach(({ name }, i) => {
       const originalName = `${name}/${suffix}`;
-      const variable = variableOf(before.get(originalName), field, i);
-      if (!variable) return;
-      after[i] = { originalName, variable };
-      if (before.get(originalName) === variable) before.delete(originalName);
+      const own = before.find((slot) => slot.originalName === originalName);
+      const variable = variableOf(own?.variable, field, i);
+      if (variable) after[i] = { originalName, variable };
     });
     values![field] = after as never;
-    tf.dispose([...before.values()]);
+    for (const { variable } of before) {
+      if (!after.some((slot) => slot.variable === variable)) variable.dispose();
+    }
   }
 }
 

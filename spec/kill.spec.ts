@@ -1,11 +1,11 @@
 /** Processes that are killed while they save: the file is whole, and the one before or after. */
 import { assert } from 'chai';
-import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileSystem } from 'tfjs-swa/node';
+import { bundleChild } from './child.js';
 import { effort } from './effort.js';
 import { inFolder } from './handlers.js';
 import { random } from './support.js';
@@ -20,16 +20,7 @@ describe('a process that is killed while it saves', function () {
 
   it(`${kills} times: the file loads, and is the one before or the one after`, () =>
     inFolder(async (folder) => {
-      // Bundled once, for a child that starts with tsx spends its time there.
-      const child = path.join(folder, 'child.mjs');
-      await build({
-        entryPoints: [path.join(import.meta.dirname, 'kill_child.ts')],
-        outfile: child,
-        bundle: true,
-        platform: 'node',
-        format: 'esm',
-        packages: 'external',
-      });
+      const child = await bundleChild('kill_child', folder);
       // Four at a time, each with a file of its own: a process spends its time waiting.
       const lanes = Array.from({ length: LANES }, (_, lane) =>
         killInTurn(child, path.join(folder, String(lane)), kills / LANES, random(lane)),

@@ -38,6 +38,19 @@ describe('parameter groups', () => {
       });
     }
 
+    it('of an optimizer that has two slots for one name by now, of which one is freed', async () => {
+      const [a, b] = [variable([8]), variable([2])];
+      const used = tf.train.momentum(0.5, 0.5);
+      used.minimize(half(a), false, [a]); // velocity 8, a = 8 - 4 = 4
+      // tfjs gives b the slot at its place, which is called a's, and a another: velocities 6 and 4.
+      used.minimize(half(b, a), false, [b, a]); // b = 2 - 3 = -1, a = 4 - 2 = 2
+      const { numTensors } = tf.memory();
+      const swa = own(new SWA(used, { paramGroups: [{ params: [a, b] }] }));
+      assert.equal(tf.memory().numTensors, numTensors - 1);
+      swa.minimize(half(a)); // the first that is called a's: 3 + 2 = 5, a = 2 - 2.5 = -0.5
+      assert.deepEqual(await valuesOf([a, b]), [[-0.5], [-1]]);
+    });
+
     it('also when shapes differ, where tfjs alone throws', () => {
       const [a, b] = [variable([1, 2]), variable([[1], [2], [3]])];
       const swa = own(new SWA(tf.train.adam(0.1)));

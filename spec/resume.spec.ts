@@ -6,13 +6,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
-import { build } from 'esbuild';
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { loadStateDict, type SWA } from '../lib/index.js';
 import { fileSystem } from '../lib/node.js';
+import { bundleChild } from './child.js';
 import {
   compile,
   filesOf,
@@ -42,16 +42,7 @@ for (const [from, to] of BACKENDS) {
       this.timeout(300_000);
       mkdirSync(temporary, { recursive: true });
       folder = mkdtempSync(path.join(temporary, 'resume-'));
-      const script = path.join(folder, 'resume_child.mjs');
-      await build({
-        entryPoints: [path.join(import.meta.dirname, 'resume_child.ts')],
-        outfile: script,
-        bundle: true,
-        platform: 'node',
-        format: 'esm',
-        packages: 'external',
-        logLevel: 'silent',
-      });
+      const script = await bundleChild('resume_child', folder);
       for (const action of ['unbroken', 'save', 'resume']) {
         const env = { ...process.env, BACKEND: action === 'resume' ? to : from };
         await promisify(execFile)(process.execPath, [script, action, folder], { env });
