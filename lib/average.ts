@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { AVERAGE, type Update } from './kernels/contract.js';
-import { checkKeys, checkNumber, invalid } from './options.js';
+import { checkKeys, checkNumber, invalid, shown } from './options.js';
 import { isTensor, kindOf } from './tensor_data.js';
 
 /**
@@ -14,17 +14,15 @@ import { isTensor, kindOf } from './tensor_data.js';
  */
 export type AvgFn = (averaged: tf.Tensor, current: tf.Tensor, numAveraged: number) => tf.Tensor;
 
-/** What the averaging functions of this file carry, and a caller's own do not. */
-const BUILT_IN = Symbol('tfjs-swa averaging function');
-
-/** An {@link AvgFn} of the form `averaged + (current - averaged) * weight(numAveraged)`. */
-interface BuiltIn extends AvgFn {
-  readonly [BUILT_IN]: {
-    weight(numAveraged: number): number;
-    /** The arguments of {@link emaAvgFn}, or `null` for the equal average. */
-    readonly ema: EmaConfig | null;
-  };
+/** A function of the form `averaged + (current - averaged) * weight(numAveraged)`. */
+interface Weighted {
+  weight(numAveraged: number): number;
+  /** The arguments of {@link emaAvgFn}, or `null` for the equal average. */
+  readonly ema: EmaConfig | null;
 }
+
+/** What is known of the averaging functions of this file, and not of a caller's own. */
+const weightedFns = new WeakMap<AvgFn, Weighted>();
 
 /** An {@link emaAvgFn} as plain data. */
 export interface EmaConfig {
@@ -41,7 +39,7 @@ export interface EmaConfig {
  * average(tf.scalar(1), tf.scalar(5), 3).print(); // 1 + (5 - 1) / 4 = 2
  */
 export function swaAvgFn(): AvgFn {
-  return weighted((numAveraged) => 1 / (numAveraged + 1), null);
+  return avgFnOf(null);
 }
 
 /**
@@ -66,14 +64,19 @@ export function emaAvgFn(decay = 0.999, options: { warmup?: boolean } = {}): Avg
     invalid('decay', decay, 'a number in [0, 1]');
   }
   if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
-  const decayAt = (n: number) => (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay);
-  return weighted((n) => 1 - decayAt(n), { decay, warmup });
+  return avgFnOf({ decay, warmup });
 }
 
-function weighted(weight: (numAveraged: number) => number, ema: EmaConfig | null): BuiltIn {
-  const avgFn: AvgFn = (averaged, current, numAveraged) =>
-    tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), weight(numAveraged))));
-  return Object.assign(avgFn, { [BUILT_IN]: { weight, ema } });
+/** The averaging function of a configuration, see {@link avgFnConfig}. */
+export function avgFnOf(ema: EmaConfig | null): AvgFn {
+  const weight = (n: number): number => {
+    if (!ema) return 1 / (n + 1);
+    return 1 - (ema.warmup ? Math.min(ema.decay, (1 + n) / (10 + n)) : ema.decay);
+  };
+  const avgFn: AvgFn = (averaged, current, n) =>
+    tf.tidy(() => tf.add(averaged, tf.mul(tf.sub(current, averaged), weight(n))));
+  weightedFns.set(avgFn, { weight, ema });
+  return avgFn;
 }
 
 /**
@@ -81,7 +84,7 @@ function weighted(weight: (numAveraged: number) => number, ema: EmaConfig | null
  * average, or `undefined` for a caller's own, which plain data cannot hold.
  */
 export function avgFnConfig(avgFn: AvgFn): EmaConfig | null | undefined {
-  return (avgFn as Partial<BuiltIn>)[BUILT_IN]?.ema;
+  return weightedFns.get(avgFn)?.ema;
 }
 
 /**
@@ -112,8 +115,8 @@ export function updateAverages(
   numAveraged: number,
   avgFn: AvgFn,
 ): void {
-  if (BUILT_IN in avgFn) {
-    const weight = (avgFn as BuiltIn)[BUILT_IN].weight(numAveraged);
+  const weight = weightedFns.get(avgFn)?.weight(numAveraged);
+  if (weight !== undefined) {
     const fused = fusedUpdate(weight);
     buffers.forEach((buffer, i) => {
       const value = values[i]!;
@@ -124,22 +127,18 @@ export function updateAverages(
   }
   tf.tidy(() => {
     const averages = buffers.map((buffer, i) => {
-      const average: unknown = avgFn(buffer, values[i]!, numAveraged);
-      checkAverage(average, values[i]!);
-      return average;
+      const value = values[i]!;
+      const average = avgFn(buffer, value, numAveraged);
+      const got = isTensor(average) ? kindOf(average) : shown(average);
+      const wanted = kindOf(value);
+      if (got === wanted) return average;
+      throw new Error(`avgFn returned ${got} for ${value.name}, not ${wanted}`);
     });
     buffers.forEach((buffer, i) => {
       // Assigning a variable its own data would free it (tfjs-core 4.22, tensor.ts, `assign`).
       if (averages[i]!.dataId !== buffer.dataId) buffer.assign(averages[i]!);
     });
   });
-}
-
-function checkAverage(average: unknown, value: tf.Variable): asserts average is tf.Tensor {
-  const { name } = value;
-  if (!isTensor(average)) return invalid(`result of avgFn for ${name}`, average, 'a tensor');
-  const [got, wanted] = [kindOf(average), kindOf(value)];
-  if (got !== wanted) throw new Error(`avgFn returned ${got} for ${name}, not ${wanted}`);
 }
 
 /** Refuses an option `avgFn` that is no function. */

@@ -81,18 +81,17 @@ export async function updateBn<M, B = unknown>(
 
   const watches: Watch[] = [];
   const passes: Pass[] = [];
+  let batch = 0;
   let examples = 0;
   let done = false;
   try {
     for (const { layer, frozen } of layers) watches.push(watch(layer, frozen, passes));
-    let batch = 0;
     for await (const value of batchesOf(loader)) {
       const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
-        for (const { before } of watches) before();
+        for (const { start } of watches) start(size);
         runForward(forward ?? defaultForward, model, value);
-        for (const { after } of watches) after(size);
-        await drain(passes);
+        for (const add of await Promise.all(passes.splice(0))) add();
       }
       examples += size;
       batch += 1;
@@ -102,48 +101,32 @@ export async function updateBn<M, B = unknown>(
     if (examples === 0) throw new Error('updateBn: the loader gave no examples');
     done = true;
   } finally {
-    tf.dispose(passes.map(({ statistics }) => statistics));
+    await Promise.allSettled(passes);
     for (const { end } of watches) end(done);
   }
 }
 
-/** One pass through a layer: the mean and variance that it left, and where they go. */
-interface Pass {
-  statistics: tf.Tensor[];
-  add: (statistics: readonly ArrayLike<number>[]) => void;
-}
-
-/** Moves what the passes left into the pools. */
-async function drain(passes: Pass[]): Promise<void> {
-  const values = await Promise.all(
-    passes.map(({ statistics }) => Promise.all(statistics.map((s) => s.data()))),
-  );
-  passes.splice(0).forEach(({ statistics, add }, i) => {
-    add(values[i]!);
-    tf.dispose(statistics);
-  });
-}
+/** One pass through a layer: puts the statistics that it left into the pool, once they are here. */
+type Pass = Promise<() => void>;
 
 /** A layer under re-estimation. */
 interface Watch {
-  /** Called before the model runs on a batch. */
-  before: () => void;
-  /** Called after it. */
-  after: (examples: number) => void;
+  /** Called before the model runs on a batch of so many examples. */
+  start: (examples: number) => void;
   /** The layer gets what was pooled if all went well, else back what it had. */
   end: (done: boolean) => void;
 }
 
 /**
- * Puts a layer under re-estimation. A tfjs layer reports each of its passes: one that is shared, or
- * under TimeDistributed, passes several times for one batch and leaves only the last statistics.
+ * Puts a layer under re-estimation: whenever it has written both of its statistics, they are a pass
+ * of their own. A layer that is shared, or under TimeDistributed, passes several times for a batch.
  */
 function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const moving = [layer.movingMean, layer.movingVariance].map((s) => ('read' in s ? s.read() : s));
-  const assign = (make: (s: tf.Variable, i: number) => tf.Tensor) =>
-    tf.tidy(() => moving.forEach((s, i) => s.assign(make(s, i))));
-  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
-  const saved = copies();
+  const assign = (s: tf.Variable, value: tf.Tensor) => tf.Variable.prototype.assign.call(s, value);
+  const write = (values: tf.Tensor[]) => moving.forEach((s, i) => assign(s, values[i]!));
+  const saved = moving.map((s) => tf.keep(tf.clone(s)));
+  const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
   const { momentum, call } = layer;
   const hasOwnCall = Object.hasOwn(layer, 'call');
 
@@ -151,9 +134,10 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   let count = 0;
   const mean = new Float64Array(saved[0]!.size);
   const squares = mean.slice();
-  const pass = (added: number): void => {
+  const pass = async (added: number): Pass => {
+    const [means, variances] = await Promise.all(moving.map((s) => s.data()));
     // Chan et al. 1979, eq. 2.1.
-    const add: Pass['add'] = ([means, variances]) => {
+    return () => {
       const total = count + added;
       for (let i = 0; i < mean.length && added > 0; i++) {
         const delta = means![i]! - mean[i]!;
@@ -162,44 +146,51 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
       }
       count = total;
     };
-    passes.push({ statistics: copies(), add });
   };
   // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
   // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
   layer.momentum = 0;
-  const empty = () => assign(tf.zerosLike);
-  const own = !frozen && !isLayersBn(layer);
-  let emptied: object | undefined;
-  if (!frozen && !own) {
-    layer.call = function (inputs, kwargs) {
-      if (!kwargs?.training) return call!.call(this, inputs, kwargs);
-      const input = Array.isArray(inputs) ? inputs[0]! : inputs;
-      // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
-      if (input.size === 0) return tf.clone(input);
-      empty();
-      const output = call!.call(this, inputs, kwargs);
-      pass(input.size / mean.length);
-      return output;
-    };
+  let weight = 0;
+  let writes = 0;
+  if (!frozen) {
+    write(zeros);
+    for (const s of moving) {
+      s.assign = (value) => {
+        assign(s, value);
+        writes += 1;
+        if (writes % 2 > 0) return;
+        passes.push(pass(weight));
+        write(zeros);
+      };
+    }
+    if (isLayersBn(layer)) {
+      layer.call = function (inputs, kwargs) {
+        const input = listOf(inputs)[0]!;
+        weight = input.size / mean.length;
+        // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
+        return weight > 0 ? call!.call(this, inputs, kwargs) : tf.clone(input);
+      };
+    }
   }
 
   return {
-    before() {
-      if (own) empty();
-      emptied = moving[0]!.dataId;
-    },
-    after(examples) {
-      if (own && moving[0]!.dataId !== emptied) pass(examples);
+    start(examples) {
+      weight = examples;
     },
     end(done) {
       layer.momentum = momentum;
       if (hasOwnCall) layer.call = call!;
       else delete layer.call;
+      for (const s of moving) delete (s as Partial<tf.Variable>).assign;
       const pooled = [mean, squares.map((sum) => sum / count)];
-      assign(({ shape }, i) =>
-        done && count > 0 ? tf.tensor(Float32Array.from(pooled[i]!), shape) : saved[i]!,
+      tf.tidy(() =>
+        write(
+          saved.map((old, i) =>
+            done && count > 0 ? tf.tensor(Float32Array.from(pooled[i]!), old.shape) : old,
+          ),
+        ),
       );
-      tf.dispose(saved);
+      tf.dispose([saved, zeros]);
     },
   };
 }
@@ -212,13 +203,14 @@ function defaultForward(model: unknown, batch: unknown): void {
   if (!apply) return invalid('model', model, 'one with apply(), or the option forward');
   const inputs = inputsOf(batch);
   // By name in the model's order; a Sequential knows no name before its first use.
-  const names = isTensor(inputs) || Array.isArray(inputs) ? [] : inputNames;
-  const named = names.map(
-    (name) =>
-      (inputs as Record<string, tf.Tensor>)[name] ??
-      invalid(`input ${name} of a batch`, undefined, 'a tensor'),
-  );
-  const list = named.length > 0 ? named : listOf(inputs);
+  const byName = !isTensor(inputs) && !Array.isArray(inputs) && inputNames.length > 0;
+  const list = byName
+    ? inputNames.map(
+        (name) =>
+          (inputs as Record<string, tf.Tensor>)[name] ??
+          invalid(`input ${name} of a batch`, undefined, 'a tensor'),
+      )
+    : listOf(inputs);
   apply.call(model, isTensor(inputs) ? inputs : list, { training: true });
 }
 
@@ -246,9 +238,10 @@ function findBnLayers(model: unknown): { layer: BnLayer; frozen: boolean }[] {
         frozen: layer?.trainable === false,
       }))
     : layersOf(model as object).filter(({ layer }) => isLayersBn(layer));
-  return found.map(({ layer, frozen }) => {
+  for (const { layer } of found) {
     const { movingMean, movingVariance, name } = Object(layer) as Partial<BnLayer>;
-    if (movingMean && movingVariance) return { layer: layer as BnLayer, frozen };
+    if (movingMean && movingVariance) continue;
     throw new Error(`updateBn: the layer ${name} has no statistics; build the model first`);
-  });
+  }
+  return found as { layer: BnLayer; frozen: boolean }[];
 }

@@ -6,21 +6,19 @@ import * as tf from '@tensorflow/tfjs-core';
 import { keepsOwnState, setOwnState } from './optimizer_state.js';
 import {
   disposeOptimizer,
-  makeGroup,
   planGroup,
-  templateOf,
   type Group,
   type GroupPlan,
   type OptimizerTemplate,
   type ParamGroupOptions,
 } from './param_groups.js';
 import {
-  applyState,
-  byStem,
   checkBase,
+  findByName,
   groupByName,
   matchGroups,
   NEEDS_GROUPS,
+  stem,
   type SWAStateDict,
 } from './state_dict.js';
 import { checkAlive, shapeText, type NamedTensor } from './tensor_data.js';
@@ -30,8 +28,6 @@ export class GroupSet {
   readonly list: Group[] = [];
   /** A loaded state that waits for its variables to be named, or told by the first step. */
   pending: SWAStateDict | null = null;
-  /** That state came with a model, whose variables are there then. */
-  pendingOfModel = false;
 
   private readonly template: OptimizerTemplate;
   /** The names of the variables in the groups. */
@@ -47,7 +43,7 @@ export class GroupSet {
     private readonly optimizer: tf.Optimizer,
     swaLr: number | null,
   ) {
-    this.template = templateOf(optimizer, swaLr);
+    this.template = { optimizer, config: { ...optimizer.getConfig() }, swaLr };
   }
 
   /** All parameters, in order. */
@@ -61,14 +57,25 @@ export class GroupSet {
    *
    * @throws Error that names what is at fault in one of them; none is added then.
    */
-  add(options: readonly ParamGroupOptions[]): Group[] {
-    const groups = this.make(options);
-    const count = this.list.length + groups.length;
-    if (this.pending && count >= this.pending.param_groups.length)
-      this.resume(this.pending, groups);
-    if (this.list.length === 0) this.named = true;
-    this.enter(groups);
-    return groups;
+  add(options: readonly ParamGroupOptions[], named = true): Group[] {
+    const { list, pending, optimizer } = this;
+    const plans: GroupPlan[] = [];
+    for (const group of options) plans.push(planGroup(group, this.template, [...list, ...plans]));
+    const made = plans.map((plan) => plan.make());
+    const all = [...list, ...made];
+    if (pending && all.length >= pending.param_groups.length) {
+      try {
+        matchGroups(all, pending)();
+      } catch (error) {
+        for (const group of made) if (group.optimizer !== optimizer) group.dispose();
+        throw error;
+      }
+      this.pending = null;
+    }
+    if (list.length === 0) this.named = named;
+    list.push(...made);
+    for (const { name } of made.flatMap(({ params }) => params)) this.names.add(name);
+    return made;
   }
 
   /**
@@ -98,62 +105,52 @@ export class GroupSet {
         `Variable ${stray.name} is in no parameter group; add it with addParamGroup()`,
       );
     }
-    if (this.pending && this.list.length > 0) {
-      throw new Error(
-        `The loaded state has ${this.pending.param_groups.length} parameter groups, of which ` +
-          `${this.list.length} are named; add the others with addParamGroup()`,
-      );
-    }
+    if (this.pending && this.list.length > 0) throw new Error(NEEDS_GROUPS);
     if (stray === undefined) return;
-    const groups = this.make(
+    this.add(
       this.pending ? groupByName(this.pending, strays, this.template.config) : [{ params: strays }],
+      false,
     );
-    if (this.pending) this.resume(this.pending, groups);
-    this.enter(groups);
   }
 
   /**
-   * Gives a state that came with a model its variables before a step tells them, if they are beyond
-   * doubt: of all variables a single one fits each name. The model's own do, so that a second
-   * one, of the model that was saved say, leaves it open.
+   * Gives a loaded state its variables before a step tells them, if they are beyond doubt: of all
+   * variables a single one fits each name. Those of a loaded model do, unless the model that was
+   * saved is still there.
    */
   find(): void {
-    if (!this.pending || !this.pendingOfModel || this.list.length > 0) return;
-    const found = byStem(this.pending, Object.values(tf.engine().registeredVariables));
+    if (!this.pending || this.list.length > 0) return;
+    const found = findByName(this.pending, Object.values(tf.engine().registeredVariables), stem);
     if (found) this.include(found);
   }
 
   /** @throws Error that names the first parameter that was disposed. */
   checkAlive(): void {
-    for (const group of this.list) group.checkAlive();
+    for (const { params } of this.list) params.forEach(checkAlive);
   }
 
   /**
    * Takes over a checked state: at once, or at the first step if no variable is known yet.
    *
-   * @param ofModel Whether it came with a model.
    * @throws Error that says what does not fit; nothing has changed then.
    */
-  async load(state: SWAStateDict, ofModel: boolean): Promise<void> {
+  async load(state: SWAStateDict): Promise<void> {
     if (this.list.length > 0) {
-      const orders = matchGroups(this.list, state);
+      const put = matchGroups(this.list, state);
       for (const [g, { optimizer }] of this.list.entries()) {
         if (keepsOwnState(optimizer)) await setOwnState(optimizer, state.opt_state[g]!);
       }
-      applyState(this.list, state, orders);
+      put();
       return;
     }
     // A state without groups is that of a wrapper before its first step, as this one is.
     const [first, ...others] = Object.values(state.opt_state);
     if (first) checkBase(this.optimizer, state);
     if (first && keepsOwnState(this.optimizer)) {
-      if (others.length > 0) {
-        throw new Error(NEEDS_GROUPS);
-      }
+      if (others.length > 0) throw new Error(NEEDS_GROUPS);
       await setOwnState(this.optimizer, first);
     }
     this.pending = first ? structuredClone(state) : null;
-    this.pendingOfModel = ofModel;
   }
 
   /** Frees the averages and the base optimizers. */
@@ -162,47 +159,25 @@ export class GroupSet {
     if (this.list.length === 0) disposeOptimizer(this.optimizer);
     this.list.length = 0;
   }
-
-  /** Puts a loaded state into the groups, of which the last ones were made just now. */
-  private resume(state: SWAStateDict, made: readonly Group[]): void {
-    const all = [...this.list, ...made];
-    try {
-      applyState(all, state, matchGroups(all, state));
-    } catch (error) {
-      for (const { optimizer } of made)
-        if (optimizer !== this.optimizer) disposeOptimizer(optimizer);
-      throw error;
-    }
-    this.pending = null;
-  }
-
-  /** Makes groups, after the options of all of them were checked. */
-  private make(options: readonly ParamGroupOptions[]): Group[] {
-    const plans: GroupPlan[] = [];
-    for (const group of options) {
-      plans.push(planGroup(group, this.template, [...this.list, ...plans]));
-    }
-    return plans.map((plan) => makeGroup(plan, this.template));
-  }
-
-  private enter(groups: readonly Group[]): void {
-    for (const group of groups) {
-      this.list.push(group);
-      for (const { name } of group.params) this.names.add(name);
-    }
-  }
 }
 
 /**
  * Checks gradients against the registered variables.
  *
- * @returns The variables, in order.
+ * @returns The variables, in order, and the gradients by name.
  * @throws Error for a name without a variable, a second gradient, or one of another shape.
  */
-export function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[] {
+export function checkGradients(gradients: readonly NamedTensor[]): {
+  variables: tf.Variable[];
+  byName: Map<string, tf.Tensor>;
+} {
+  const byName = new Map<string, tf.Tensor>();
+  const { registeredVariables } = tf.engine();
   const variables = gradients.map(({ name, tensor }) => {
-    const variable = tf.engine().registeredVariables[name];
+    const variable = registeredVariables[name];
     if (variable === undefined) throw new Error(`There is no variable ${name}`);
+    if (byName.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
+    byName.set(name, tensor);
     // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
     const { shape } = tensor ?? variable;
     if (!tf.util.arraysEqual(shape, variable.shape)) {
@@ -213,9 +188,5 @@ export function checkGradients(gradients: readonly NamedTensor[]): tf.Variable[]
     }
     return variable;
   });
-  if (new Set(variables).size < variables.length) {
-    const twice = variables.find((variable, i) => variables.indexOf(variable) < i)!;
-    throw new Error(`There is more than one gradient for variable ${twice.name}`);
-  }
-  return variables;
+  return { variables, byName };
 }

@@ -32,20 +32,16 @@ export function isLayer(value: unknown): value is LayerLike {
  */
 export function layersOf(model: object): { layer: LayerLike; frozen: boolean }[] {
   const found = new Map<object, boolean>();
-  const visit = (owner: object, frozenAbove: boolean): void => {
-    if (found.has(owner)) return;
-    const frozen = frozenAbove || (owner as Partial<LayerLike>).trainable === false;
-    found.set(owner, frozen);
-    const parts: Record<string, unknown> = { ...owner };
-    // Bidirectional keeps, unbuilt, the layer that it copies for each direction (tfjs-layers 4.22,
-    // wrappers.ts, `this.layer`).
-    if ('forwardLayer' in parts) delete parts['layer'];
-    visitAll(Object.values(parts), frozen);
-  };
-  const visitAll = (values: unknown[], frozen: boolean): void => {
-    for (const value of values) {
-      if (Array.isArray(value)) visitAll(value, frozen);
-      else if (isLayer(value)) visit(value, frozen);
+  const visit = (value: unknown, frozenAbove: boolean): void => {
+    if (Array.isArray(value)) for (const part of value) visit(part, frozenAbove);
+    else if ((value === model || isLayer(value)) && !found.has(value)) {
+      const frozen = frozenAbove || (value as Partial<LayerLike>).trainable === false;
+      found.set(value, frozen);
+      const parts: Record<string, unknown> = { ...value };
+      // Bidirectional keeps, unbuilt, the layer that it copies for each direction (tfjs-layers 4.22,
+      // wrappers.ts, `this.layer`).
+      if ('forwardLayer' in parts) delete parts['layer'];
+      visit(Object.values(parts), frozen);
     }
   };
   visit(model, false);

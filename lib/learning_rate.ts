@@ -21,8 +21,7 @@ export function hasLearningRate(optimizer: tf.Optimizer): boolean {
 export function checkLearningRate(optimizer: tf.Optimizer, name: string): void {
   if (hasLearningRate(optimizer)) return;
   throw new Error(
-    `Cannot set ${name}: the optimizer ${optimizer.getClassName()} has neither ` +
-      'setLearningRate() nor a numeric learningRate',
+    `Cannot set ${name}: the optimizer ${optimizer.getClassName()} has no learningRate`,
   );
 }
 
@@ -34,7 +33,7 @@ export function checkLearningRate(optimizer: tf.Optimizer, name: string): void {
 export function getLearningRate(optimizer: tf.Optimizer): number {
   const learningRate = shownLearningRate(optimizer);
   if (Number.isNaN(learningRate)) {
-    throw new Error(`The optimizer ${optimizer.getClassName()} has no learningRate to read`);
+    throw new Error(`The optimizer ${optimizer.getClassName()} has no learningRate`);
   }
   return learningRate;
 }

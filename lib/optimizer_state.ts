@@ -10,7 +10,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   hostData,
-  kindOf,
+  isVariable,
   toTensor,
   toVariable,
   type NamedTensor,
@@ -23,90 +23,108 @@ interface Slot {
   variable: tf.Variable;
 }
 
-/** What each optimizer keeps: scalar variables, and slot lists with the suffix of their names. */
-const FIELDS: Record<string, string[]> = {
-  SGD: [],
-  Momentum: ['accumulations/momentum'],
-  Adagrad: ['accumulatedGrads/accumulator'],
-  Adadelta: ['accumulatedGrads/accum_grad', 'accumulatedUpdates/accum_var'],
-  Adam: ['accBeta1', 'accBeta2', 'accumulatedFirstMoment/m', 'accumulatedSecondMoment/v'],
-  Adamax: ['iteration', 'accBeta1', 'accumulatedFirstMoment/m', 'accumulatedWeightedInfNorm/v'],
-  RMSProp: ['accumulatedMeanSquares/rms', 'accumulatedMoments/momentum', 'accumulatedMeanGrads/mg'],
-};
+/** tfjs's own optimizers. */
+const TFJS = /^(SGD|Momentum|Adagrad|Adadelta|Adam|Adamax|RMSProp)$/;
 
-/** An optimizer seen by its fields: the scalars' names, the slot lists with their suffixes. */
-interface Fields {
-  readonly scalars: string[];
-  readonly slots: [name: string, suffix: string][];
-  readonly values: Record<string, tf.Variable> & Record<string, Slot[]>;
+/** What an optimizer keeps, by field: a scalar, or one slot a variable. */
+type Fields = [name: string, kept: tf.Variable | Slot[]][];
+
+/**
+ * The fields of one of tfjs's optimizers, `null` for another. They are known by their names:
+ * `accBeta1`, `accumulations` and the like, and Adamax's `iteration`.
+ */
+function fieldsOf(optimizer: tf.Optimizer): Fields | null {
+  if (!TFJS.test(optimizer.getClassName())) return null;
+  const { centered = true } = optimizer as { centered?: boolean };
+  const fields = Object.entries(optimizer) as Fields;
+  // RMSProp keeps the mean of the gradients only if it is centered.
+  return fields.filter(
+    ([name]) => /^acc|^iteration$/.test(name) && (centered || name !== 'accumulatedMeanGrads'),
+  );
 }
 
-/** The fields of one optimizer, or `null` for one that is not tfjs's. */
-function fieldsOf(optimizer: tf.Optimizer): Fields | null {
-  const className = optimizer.getClassName();
-  if (!Object.hasOwn(FIELDS, className)) return null;
-  const values = optimizer as unknown as Fields['values'] & { centered?: boolean };
-  const names = FIELDS[className]!.map((field) => field.split('/') as [string, string]);
-  return {
-    scalars: names.flatMap(([name, suffix]) => (suffix ? [] : [name])),
-    // RMSProp keeps the mean of the gradients only if it is centered.
-    slots: names.filter(([, suffix]) => suffix && (suffix !== 'mg' || values.centered)),
-    values,
+/** One thing that an optimizer keeps. */
+interface Part {
+  /** `iterations`, a scalar's field (`accBeta1`), or `FIELD/POSITION` of a slot. */
+  readonly name: string;
+  readonly dtype?: 'int32';
+  readonly shape: number[];
+  /** Where it is; there need be none before the first step. */
+  readonly tensor?: tf.Variable | undefined;
+  /** Takes over checked data, and frees what was there. */
+  put(data: TensorData | undefined): void;
+}
+
+/**
+ * All that one of tfjs's optimizers keeps after a step over these parameters; nothing for one that
+ * is not tfjs's.
+ *
+ * @param order The position of each parameter in the names; default: its own.
+ */
+export function partsOf(
+  optimizer: tf.Optimizer,
+  params: readonly Pick<tf.Variable, 'name' | 'shape'>[],
+  order?: readonly number[],
+): Part[] {
+  const iterations: Part = {
+    name: 'iterations',
+    dtype: 'int32',
+    shape: [],
+    put: (data) => Object.assign(optimizer, { iterations_: data!.values[0] }),
   };
+  const fields = fieldsOf(optimizer);
+  const parts = fields?.map(([field, kept]): Part | Part[] =>
+    isVariable(kept)
+      ? {
+          name: field,
+          shape: [],
+          tensor: kept,
+          put: (data) => tf.tidy(() => kept.assign(toTensor(data!))),
+        }
+      : params.map(({ name, shape }, i) => ({
+          name: `${field}/${order?.[i] ?? i}`,
+          shape,
+          tensor: kept[i]?.variable,
+          put(data) {
+            kept[i]?.variable.dispose();
+            const slot = data && { originalName: `${name}/${field}`, variable: toVariable(data) };
+            if (slot) kept[i] = slot;
+            else Reflect.deleteProperty(kept, i); // tfjs fills a hole at the next step
+          },
+        })),
+  );
+  return parts ? [iterations, ...parts.flat()] : [];
 }
 
 /** A named part of the state: still a tensor of the optimizer's, or plain data already. */
 export type StateEntry = NamedTensor | TensorData;
 
 /**
- * The state of an optimizer, by reference where it is tensors: `iterations`, the scalars by tfjs's
- * field names (`accBeta1`), the slots as `FIELD/POSITION` (`accumulations/0`). Another's own
- * `getWeights()`, as it is.
+ * The state of an optimizer: `iterations`, and by reference what else it has of {@link partsOf}.
+ * Another's own `getWeights()`, as it is.
  *
  * @throws Error if the optimizer is not tfjs's and has no `getWeights`.
  */
-export function getOptimizerState(optimizer: tf.Optimizer): StateEntry[] | Promise<NamedTensor[]> {
-  const fields = fieldsOf(optimizer);
-  if (fields === null) {
+export function getOptimizerState(
+  optimizer: tf.Optimizer,
+  params: readonly tf.Variable[],
+): StateEntry[] | Promise<NamedTensor[]> {
+  if (keepsOwnState(optimizer)) {
     if (optimizer.getWeights === tf.Optimizer.prototype.getWeights) {
       throw new Error(
-        `Cannot save the state of the optimizer ${optimizer.getClassName()}: it does not ` +
-          'implement getWeights() and setWeights()',
+        `Cannot save the state of the optimizer ${optimizer.getClassName()}: it has no getWeights()`,
       );
     }
     return optimizer.getWeights();
   }
-  const { scalars, slots, values } = fields;
-  const iterations = Int32Array.of(optimizer.iterations);
+  const [{ name, shape }, ...parts] = partsOf(optimizer, params) as [Part, ...Part[]];
   return [
-    { name: 'iterations', dtype: 'int32', shape: [], values: iterations },
-    ...scalars.map((name) => ({ name, tensor: values[name]! })),
-    ...slots.flatMap(([name]) =>
-      values[name]!.map(({ variable }, i) => ({ name: `${name}/${i}`, tensor: variable })),
-    ),
+    { name, dtype: 'int32', shape, values: Int32Array.of(optimizer.iterations) },
+    ...parts.flatMap(({ name, tensor }) => (tensor ? { name, tensor } : [])),
   ];
 }
 
-/**
- * The names and kinds of the state that an optimizer has after a step over parameters of these
- * shapes; none for one that is not tfjs's, whose `setWeights` knows.
- */
-export function stateKinds(
-  optimizer: tf.Optimizer,
-  shapes: readonly number[][],
-): [name: string, kind: string][] {
-  const fields = fieldsOf(optimizer);
-  if (fields === null) return [];
-  return [
-    ['iterations', 'int32 []'],
-    ...fields.scalars.map((name): [string, string] => [name, 'float32 []']),
-    ...fields.slots.flatMap(([name]) =>
-      shapes.map((shape, i): [string, string] => [`${name}/${i}`, kindOf({ shape })]),
-    ),
-  ];
-}
-
-/** Whether {@link setOptimizerState} hands the state to the optimizer's own `setWeights`. */
+/** Whether an optimizer keeps its state in its own way, and hands it out by `getWeights`. */
 export function keepsOwnState(optimizer: tf.Optimizer): boolean {
   return fieldsOf(optimizer) === null;
 }
@@ -124,21 +142,9 @@ export async function setOwnState(
   }
 }
 
-/** Puts a checked state into one of tfjs's optimizers, and frees what it replaces. */
-export function setOptimizerState(
-  optimizer: tf.Optimizer,
-  params: readonly tf.Variable[],
-  entries: readonly TensorData[],
-  order: readonly number[],
-): void {
-  const { scalars, values } = fieldsOf(optimizer)!;
-  const byName = new Map(entries.map((entry) => [entry.name, entry]));
-  values['iterations_'] = byName.get('iterations')!.values[0] as never;
-  for (const name of scalars) tf.tidy(() => values[name]!.assign(toTensor(byName.get(name)!)));
-  fillSlots(optimizer, params, (_, field, i) => {
-    const entry = byName.get(`${field}/${order[i]}`);
-    return entry && toVariable(entry);
-  });
+/** Whose slot it is: tfjs calls it by the name of the variable and, say, `/momentum`. */
+function ownerOf({ originalName }: Slot): string {
+  return originalName.replace(/\/[^/]*$/, '');
 }
 
 /**
@@ -147,44 +153,15 @@ export function setOptimizerState(
  * the name of their variable; where no name is known, the positions stand.
  */
 export function alignSlots(optimizer: tf.Optimizer, params: readonly tf.Variable[]): void {
-  const { slots = [], values } = fieldsOf(optimizer) ?? {};
-  const known = slots.some(([field, suffix]) =>
-    values![field]!.some((slot) =>
-      params.some(({ name }) => slot.originalName === `${name}/${suffix}`),
-    ),
-  );
-  if (known) fillSlots(optimizer, params, (before) => before);
-}
-
-/**
- * Makes the slot lists anew, with holes, which tfjs fills at the next step, where there is no slot;
- * frees the variables that are in none any more.
- *
- * @param variableOf Chooses a slot's variable; it is handed the one that was known by this name.
- */
-function fillSlots(
-  optimizer: tf.Optimizer,
-  params: readonly tf.Variable[],
-  variableOf: (
-    before: tf.Variable | undefined,
-    field: string,
-    i: number,
-  ) => tf.Variable | undefined,
-): void {
-  const { slots = [], values } = fieldsOf(optimizer) ?? {};
-  for (const [field, suffix] of slots) {
-    const before = values![field]!.flat(); // without holes
-    const after: Slot[] = [];
-    params.forEach(({ name }, i) => {
-      const originalName = `${name}/${suffix}`;
-      const own = before.find((slot) => slot.originalName === originalName);
-      const variable = variableOf(own?.variable, field, i);
-      if (variable) after[i] = { originalName, variable };
+  const names = params.map(({ name }) => name);
+  for (const [, kept] of fieldsOf(optimizer) ?? []) {
+    if (isVariable(kept) || !kept.some((slot) => names.includes(ownerOf(slot)))) continue;
+    const before = kept.splice(0).flat(); // without holes
+    names.forEach((name, i) => {
+      const slot = before.find((candidate) => ownerOf(candidate) === name);
+      if (slot) kept[i] = slot;
     });
-    values![field] = after as never;
-    for (const { variable } of before) {
-      if (!after.some((slot) => slot.variable === variable)) variable.dispose();
-    }
+    for (const slot of before) if (!kept.includes(slot)) slot.variable.dispose();
   }
 }
 

@@ -3,18 +3,6 @@
  * manual mode. It knows nothing of optimizers or tensors.
  */
 
-/** What {@link checkSchedule} makes of the options; all three are `null` in manual mode. */
-export interface AveragingSchedule {
-  /** Both `swaStart` and `swaFreq` were given: the wrapper averages by itself. */
-  readonly autoMode: boolean;
-  /** Steps before averaging starts, or `null` in manual mode. */
-  readonly swaStart: number | null;
-  /** Steps between two updates of the average, or `null` in manual mode. */
-  readonly swaFreq: number | null;
-  /** Learning rate from step `swaStart` on, or `null` to leave the rate alone. */
-  readonly swaLr: number | null;
-}
-
 /** Raises `Invalid swaFreq: 0 (expected an integer >= 1)` for the option called `name`. */
 export function invalid(name: string, value: unknown, expected: string): never {
   throw new Error(`Invalid ${name}: ${shown(value)} (expected ${expected})`);
@@ -24,9 +12,8 @@ export function invalid(name: string, value: unknown, expected: string): never {
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value !== 'object' || value === null) return String(value);
-  const { name } = value.constructor ?? Object;
+  if (Object(value) !== value) return String(value);
+  const name = (value as object).constructor?.name;
   return name === 'Object' ? 'an object' : `an instance of ${name}`;
 }
 
@@ -54,11 +41,15 @@ export function isCount(value: unknown): value is number {
 }
 
 /** Refuses options that are no record, and one that is not among the known ones. */
-export function checkKeys(options: unknown, known: readonly string[]): asserts options is object {
+export function checkKeys(
+  options: unknown,
+  known: readonly string[],
+  what = 'option',
+): asserts options is object {
   if (typeof options !== 'object' || options === null) invalid('options', options, 'an object');
-  for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue;
-    throw new Error(`Unknown option ${key} (known ones: ${known.join(', ')})`);
+  const stray = Object.keys(options).find((key) => !known.includes(key));
+  if (stray !== undefined) {
+    throw new Error(`Unknown ${what} ${stray} (known ones: ${known.join(', ')})`);
   }
 }
 
@@ -69,6 +60,7 @@ export function checkKeys(options: unknown, known: readonly string[]): asserts o
  * @param options `swaStart` (steps, >= 0), `swaFreq` (steps, >= 1), `swaLr` (>= 0); `null` counts
  *   as not given.
  * @param warn Receives each warning.
+ * @returns The three, all of them `null` in manual mode; `swaLr` is so where it was not given.
  * @throws Error `Invalid NAME: VALUE (expected ...)`.
  */
 export function checkSchedule(
@@ -78,20 +70,21 @@ export function checkSchedule(
     swaLr?: number | null | undefined;
   },
   warn: (message: string) => void,
-): AveragingSchedule {
-  const integer = (name: string, value: unknown, min: number): number | null => {
+): [swaStart: number | null, swaFreq: number | null, swaLr: number | null] {
+  const integer = (name: 'swaStart' | 'swaFreq', min: number): number | null => {
+    const value = options[name];
     if (value == null) return null;
     const steps = checkNumber(name, value, min, `an integer >= ${min}`);
     if (!Number.isInteger(steps)) warn('Casting swaStart, swaFreq to integers');
     return Math.floor(steps);
   };
-  const swaStart = integer('swaStart', options.swaStart, 0);
-  const swaFreq = integer('swaFreq', options.swaFreq, 1);
+  const swaStart = integer('swaStart', 0);
+  const swaFreq = integer('swaFreq', 1);
   const swaLr = options.swaLr == null ? null : checkNumber('swaLr', options.swaLr, 0);
-  if (swaStart !== null && swaFreq !== null) return { autoMode: true, swaStart, swaFreq, swaLr };
+  if (swaStart !== null && swaFreq !== null) return [swaStart, swaFreq, swaLr];
 
   const half = 'Some of swaStart, swaFreq is missing, ignoring';
   if (swaStart !== null || swaFreq !== null) warn(`${half} the other`);
   if (swaLr !== null) warn(`${half} swaLr`);
-  return { autoMode: false, swaStart: null, swaFreq: null, swaLr: null };
+  return [null, null, null];
 }

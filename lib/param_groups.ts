@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage, updateAverages, type AvgFn } from './average.js';
 import { getLearningRate, checkLearningRate, setLearningRate } from './learning_rate.js';
-import { checkNumber, invalid, shown } from './options.js';
+import { checkKeys, checkNumber, invalid, shown } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
 import { checkAlive, isVariable, type NamedTensor } from './tensor_data.js';
@@ -84,11 +84,6 @@ export class Group implements ParamGroup {
     this.swapped = !this.swapped;
   }
 
-  /** @throws Error that names the first parameter that was disposed. */
-  checkAlive(): void {
-    this.params.forEach(checkAlive);
-  }
-
   /** Frees the averages and the base optimizer; the parameters stay the caller's. */
   dispose(): void {
     tf.dispose(this.buffers);
@@ -113,18 +108,12 @@ export interface OptimizerTemplate {
   readonly swaLr: number | null;
 }
 
-/** Remembers the optimizer's configuration as it is now. */
-export function templateOf(optimizer: tf.Optimizer, swaLr: number | null): OptimizerTemplate {
-  return { optimizer, config: { ...optimizer.getConfig() }, swaLr };
-}
-
 /** A group whose options were found to be sound, before anything is made or changed for it. */
 export interface GroupPlan {
   readonly params: readonly tf.Variable[];
-  readonly lr: number | undefined;
-  /** The base optimizer as given; `undefined`: make one from the template. */
+  /** The base optimizer as given; `undefined`: one is made from the template. */
   readonly optimizer: tf.Optimizer | undefined;
-  readonly hyperparameters: Record<string, unknown>;
+  make(): Group;
 }
 
 /**
@@ -145,43 +134,37 @@ export function planGroup(
   if (options === null || typeof options !== 'object') {
     return invalid(`paramGroups[${index}]`, options, 'an object {params, ...}');
   }
-  const { params, lr, optimizer: brought, ...hyperparameters } = options;
-  const variables = checkParams(params, index, others);
-  if (brought !== undefined) checkOptimizer(brought, index, template, others);
-
-  const optimizer = brought ?? (index === 0 ? template.optimizer : undefined);
+  const first = index === 0;
+  const {
+    lr,
+    optimizer = first ? template.optimizer : undefined,
+    params: _,
+    ...hyperparameters
+  } = options;
+  const params = checkParams(options.params, index, others);
+  const shared = others.some((group) => group.optimizer === optimizer);
+  const fits = isOptimizer(optimizer) && (first ? optimizer === template.optimizer : !shared);
+  if (optimizer !== undefined && !fits) {
+    const expected = first ? 'the wrapped optimizer' : 'a tf.train optimizer of its own';
+    invalid(`optimizer of parameter group ${index}`, optimizer, expected);
+  }
   const base = optimizer ?? template.optimizer;
-  const config = optimizer ? optimizer.getConfig() : template.config;
   if (lr !== undefined) {
     checkNumber('lr', lr, 0);
     checkLearningRate(base, 'lr');
   }
   if (template.swaLr !== null) checkLearningRate(base, 'swaLr');
-  checkHyperparameters(hyperparameters, index, base, config, optimizer !== undefined);
-  return { params: variables, lr, optimizer, hyperparameters };
-}
-
-/** Makes a group of a plan. */
-export function makeGroup(
-  { params, lr, optimizer, hyperparameters }: GroupPlan,
-  template: OptimizerTemplate,
-): Group {
-  if (optimizer) alignSlots(optimizer, params);
-  const group = new Group(params, optimizer ?? makeOptimizer(template, hyperparameters));
-  if (lr !== undefined) group.lr = lr;
-  return group;
-}
-
-function checkOptimizer(
-  optimizer: unknown,
-  index: number,
-  template: OptimizerTemplate,
-  others: readonly Pick<GroupPlan, 'optimizer'>[],
-): void {
-  const own = isOptimizer(optimizer) && !others.some((group) => group.optimizer === optimizer);
-  if (own && (index > 0 || optimizer === template.optimizer)) return;
-  const expected = index > 0 ? 'a tf.train optimizer of its own' : 'the wrapped optimizer';
-  invalid(`optimizer of parameter group ${index}`, optimizer, expected);
+  checkHyperparameters(hyperparameters, optimizer?.getConfig() ?? template.config, !!optimizer);
+  return {
+    params,
+    optimizer,
+    make() {
+      if (optimizer) alignSlots(optimizer, params);
+      const group = new Group(params, optimizer ?? makeOptimizer(template, hyperparameters));
+      if (lr !== undefined) group.lr = lr;
+      return group;
+    },
+  };
 }
 
 function checkParams(
@@ -191,48 +174,33 @@ function checkParams(
 ): tf.Variable[] {
   const variables = Array.isArray(params) ? (params as unknown[]) : [params];
   if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
-  const seen = new Set<tf.Variable>();
+  const taken: (readonly unknown[])[] = others.map((group) => group.params);
   return variables.map((variable, i) => {
     if (!isVariable(variable)) {
-      const name = Array.isArray(params) ? `params[${i}]` : 'params';
-      return invalid(`${name} of parameter group ${index}`, variable, 'a tf.Variable');
+      return invalid(`params[${i}] of parameter group ${index}`, variable, 'a tf.Variable');
     }
     const { name, dtype } = variable;
     checkAlive(variable);
-    if (dtype !== 'float32') {
-      throw new Error(`Variable ${name} has dtype ${dtype} (expected float32)`);
-    }
-    const other = others.findIndex((group) => group.params.includes(variable));
+    if (dtype !== 'float32') invalid(`dtype of variable ${name}`, dtype, 'float32');
+    const other = [...taken, variables.slice(0, i)].findIndex((list) => list.includes(variable));
     if (other >= 0) throw new Error(`Variable ${name} is in parameter group ${other} already`);
-    if (seen.has(variable)) {
-      throw new Error(`Variable ${name} appears more than once in parameter group ${index}`);
-    }
-    seen.add(variable);
     return variable;
   });
 }
 
+/** @param fixed The optimizer is there already, so that nothing else can be asked of it. */
 function checkHyperparameters(
   given: Record<string, unknown>,
-  index: number,
-  optimizer: tf.Optimizer,
-  config: tf.serialization.ConfigDict,
+  { learningRate: _, ...config }: tf.serialization.ConfigDict,
   fixed: boolean,
 ): void {
-  const known = Object.keys(config).filter((key) => key !== 'learningRate');
+  checkKeys(given, ['lr', ...Object.keys(config)], 'hyper-parameter');
   for (const [key, value] of Object.entries(given)) {
     const current = config[key];
-    if (!known.includes(key)) {
-      throw new Error(
-        `Unknown hyper-parameter ${key} in parameter group ${index} (known ones of ` +
-          `${optimizer.getClassName()}: ${['lr', ...known].join(', ')})`,
-      );
-    }
     if (fixed && value !== current) invalid(key, value, `${shown(current)}, as in the optimizer`);
-    const type = typeof current;
-    const sound = typeof value === type && (type !== 'number' || Number.isFinite(value));
-    if (current != null && !sound)
-      invalid(key, value, `a ${type === 'number' ? 'finite number' : type}`);
+    const type = current == null ? typeof value : typeof current;
+    if (typeof value !== type) invalid(key, value, `a ${type}`);
+    if (type === 'number') checkNumber(key, value, -Infinity, 'a finite number');
   }
 }
 

@@ -9,13 +9,12 @@ import {
   downloadEntry,
   getOptimizerState,
   keepsOwnState,
-  setOptimizerState,
-  stateKinds,
+  partsOf,
   type StateEntry,
 } from './optimizer_state.js';
 import { invalid, isCount } from './options.js';
 import type { Group, ParamGroupOptions } from './param_groups.js';
-import { checkTensorData, kindOf, toVariable, type TensorData } from './tensor_data.js';
+import { kindOf, soundKind, toVariable, type TensorData } from './tensor_data.js';
 
 /** One parameter group in a {@link SWAStateDict}. */
 export interface ParamGroupState {
@@ -72,7 +71,7 @@ export function liveState(groups: readonly Group[]): LiveState {
       step_counter,
       swapped,
     });
-    state.opt_state[g] = getOptimizerState(optimizer);
+    state.opt_state[g] = getOptimizerState(optimizer, params);
     buffers.forEach((tensor, i) => {
       state.swa_state[indices[i]!] = { swa_buffer: { name: 'swa_buffer', tensor } };
     });
@@ -86,88 +85,64 @@ export function liveState(groups: readonly Group[]): LiveState {
  */
 export async function saveState(groups: readonly Group[]): Promise<SWAStateDict> {
   const { opt_state, swa_state, param_groups } = liveState(groups);
-  const optimizers = mapValues(opt_state, async (entries) =>
-    Promise.all((Array.isArray(entries) ? entries : await entries).map(downloadEntry)),
-  );
-  const buffers = mapValues(swa_state, async ({ swa_buffer }) => ({
-    swa_buffer: await downloadEntry(swa_buffer),
-  }));
-  return { opt_state: await optimizers, swa_state: await buffers, param_groups };
-}
-
-/** The record of what `f` makes of each value; all calls start at once. */
-async function mapValues<T, U>(
-  record: Record<string, T>,
-  f: (value: T) => Promise<U>,
-): Promise<Record<string, U>> {
-  const made = Object.entries(record).map(async ([key, value]) => [key, await f(value)] as const);
-  return Object.fromEntries(await Promise.all(made));
+  await Promise.all([
+    ...Object.entries(opt_state).map(async ([g, entries]) => {
+      const list = Array.isArray(entries) ? entries : await entries;
+      opt_state[g] = await Promise.all(list.map(downloadEntry));
+    }),
+    ...Object.values(swa_state).map(async (average) => {
+      average.swa_buffer = await downloadEntry(average.swa_buffer);
+    }),
+  ]);
+  return { opt_state, swa_state, param_groups } as SWAStateDict;
 }
 
 /**
  * Checks that a value is a state dict in itself, before any wrapper comes into it.
  *
- * @throws Error `Invalid state.PART: VALUE (expected ...)`.
+ * @throws Error `Invalid state.PART: VALUE (expected what stateDict() gives)`.
  */
 export function checkStateDict(state: unknown): asserts state is SWAStateDict {
-  const { opt_state, swa_state, param_groups } = record('state', state);
-  const optimizers = record('state.opt_state', opt_state);
-  const averages = record('state.swa_state', swa_state);
-  const groups = list('state.param_groups', param_groups);
+  const check = (part: string, value: unknown, sound: boolean): void => {
+    if (!sound) invalid(`state${part}`, value, 'what stateDict() gives');
+  };
+  const { opt_state, swa_state, param_groups } = Object(state) as Partial<SWAStateDict>;
+  check('', state, Object(state) === state);
+  check('.param_groups', param_groups, Array.isArray(param_groups));
+  const groups = Object.keys(param_groups!);
+  check('.opt_state', opt_state, String(Object.keys(opt_state ?? {})) === String(groups));
   let count = 0;
-  const expected = new Set<string>();
-  groups.forEach((group, g) => {
-    const label = `state.param_groups[${g}]`;
-    const { params, param_names, lr, n_avg, step_counter, swapped } = record(label, group);
-    const indices = list(`${label}.params`, params);
-    const names = list(`${label}.param_names`, param_names);
-    const rules: Record<string, [value: unknown, ok: boolean, expected: string]> = {
-      params: [params, indices.every((i) => i === count++), 'numbers in order across all groups'],
-      param_names: [
-        param_names,
-        names.length === indices.length && names.every((name) => typeof name === 'string'),
-        'a name for each parameter',
-      ],
-      lr: [lr, typeof lr === 'number' && !(lr < 0) && lr !== Infinity, 'a finite number >= 0'],
-      n_avg: [n_avg, isCount(n_avg), 'an integer >= 0'],
-      step_counter: [step_counter, isCount(step_counter), 'an integer >= 0'],
-      swapped: [
-        swapped,
-        swapped === false || (swapped === true && n_avg !== 0),
-        'a boolean, false without averages',
-      ],
+  for (const g of groups) {
+    const group = Object(param_groups![+g]) as ParamGroupState;
+    const { params, param_names, lr, n_avg, step_counter, swapped } = group;
+    const sound = {
+      params: Array.isArray(params) && params.every((index) => index === count++),
+      param_names:
+        Array.isArray(param_names) &&
+        param_names.length === params.length &&
+        param_names.every((name) => typeof name === 'string'),
+      lr: typeof lr === 'number' && !(lr < 0) && lr !== Infinity,
+      n_avg: isCount(n_avg),
+      step_counter: isCount(step_counter),
+      swapped: typeof swapped === 'boolean' && (!swapped || n_avg > 0),
     };
-    for (const [key, [value, ok, rule]] of Object.entries(rules)) {
-      if (!ok) invalid(`${label}.${key}`, value, rule);
+    for (const [key, ok] of Object.entries(sound)) {
+      check(`.param_groups[${g}].${key}`, group[key], ok);
     }
-    list(`state.opt_state[${g}]`, optimizers[g]).forEach((entry, i) =>
-      checkTensorData(`state.opt_state[${g}][${i}]`, entry),
-    );
-    if (n_avg !== 0) for (const index of indices) expected.add(String(index));
-  });
-  const stray = Object.keys(optimizers).find((key) => !Object.hasOwn(groups, key));
-  if (stray) invalid(`state.opt_state[${stray}]`, optimizers[stray], 'no more than the groups');
-  for (const index of new Set([...expected, ...Object.keys(averages)])) {
-    const label = `state.swa_state[${index}]`;
-    const { swa_buffer } = record(label, averages[index]);
-    checkTensorData(`${label}.swa_buffer`, swa_buffer);
-    if (!expected.has(index)) invalid(label, swa_buffer, 'nothing without an average');
+    check(`.opt_state[${g}]`, opt_state![g], Array.isArray(opt_state![g]));
   }
+  const keys = Object.keys(swa_state ?? { undefined });
+  check(
+    '.swa_state',
+    swa_state,
+    keys.every((key) => +key < count),
+  );
 }
 
-function record(label: string, value: unknown): Record<string, unknown> {
-  const plain = Object(value) === value && !Array.isArray(value);
-  return plain ? (value as Record<string, unknown>) : invalid(label, value, 'a record');
-}
-
-function list(label: string, value: unknown): unknown[] {
-  return Array.isArray(value) ? (value as unknown[]) : invalid(label, value, 'a list');
-}
-
-/** A parameter, as far as a state tells of it. */
-interface Named {
-  readonly name: string;
-  readonly shape: number[];
+/** A group, as far as loading a state needs it. */
+interface Target extends Partial<Pick<Group, 'lr' | 'buffers'>> {
+  readonly params: readonly Pick<tf.Variable, 'name' | 'shape'>[];
+  readonly optimizer: tf.Optimizer;
 }
 
 /**
@@ -179,7 +154,7 @@ interface Named {
 export function checkBase(optimizer: tf.Optimizer, state: SWAStateDict): void {
   const group = state.param_groups[0]!;
   const params = group.param_names.map((name, i) => {
-    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
+    const slot = state.opt_state[0]!.find((entry) => entry?.name?.endsWith?.(`/${i}`));
     return { name, shape: (slot ?? state.swa_state[group.params[i]!]?.swa_buffer)?.shape ?? [] };
   });
   matchGroups([{ params, optimizer }], { ...state, param_groups: [group] });
@@ -187,20 +162,15 @@ export function checkBase(optimizer: tf.Optimizer, state: SWAStateDict): void {
 
 /** What to do where the parameters of several groups cannot be told apart. */
 export const NEEDS_GROUPS =
-  'Loading several parameter groups needs a wrapper built with the same paramGroups';
-
-/** Where each parameter of each group stands in the saved group. */
-type Orders = number[][];
+  'Name the parameter groups of the state first, with paramGroups or addParamGroup()';
 
 /**
  * Compares a state with the groups that are to take it, without changing anything.
  *
+ * @returns Puts the state into the groups, but for what their optimizers keep in their own way.
  * @throws Error that lists what is missing, unexpected and of the wrong shape or value.
  */
-export function matchGroups(
-  groups: readonly { params: readonly Named[]; optimizer: tf.Optimizer }[],
-  state: SWAStateDict,
-): Orders {
+export function matchGroups(groups: readonly Target[], state: SWAStateDict): () => void {
   const wanted = new Map<string, string>();
   const found = new Map<string, string>();
   const compare = (part: string, is: unknown, not: unknown) => {
@@ -208,7 +178,8 @@ export function matchGroups(
     wanted.set(part, String(not));
   };
   const { param_groups, opt_state, swa_state } = state;
-  const orders = groups.map(({ params, optimizer }, g) => {
+  const puts = groups.map((group, g) => {
+    const { params, optimizer } = group;
     const saved = param_groups[g];
     const names = saved?.param_names ?? [];
     if (params.length !== names.length) {
@@ -216,7 +187,8 @@ export function matchGroups(
       for (const name of names) found.set(name, '');
       return [];
     }
-    const { step_counter, lr, params: indices } = saved!;
+    const { n_avg, step_counter, swapped, lr, params: indices } = saved!;
+    // Where each parameter stands in the saved group.
     let order = params.map(({ name }) => names.indexOf(name));
     if (order.includes(-1)) order = [...names.keys()];
     for (const { name } of params) {
@@ -232,43 +204,42 @@ export function matchGroups(
     if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');
 
     const path = (name: string) => `opt_state[${g}] ${name}`;
-    if (!keepsOwnState(optimizer)) {
-      for (const entry of opt_state[g]!) found.set(path(entry.name), kindOf(entry));
+    const entries = new Map(
+      opt_state[g]!.map((entry) => [(Object(entry) as TensorData).name, entry]),
+    );
+    for (const [name, entry] of entries) {
+      found.set(path(name), soundKind(entry));
+      if (keepsOwnState(optimizer)) wanted.set(path(name), kindOf(entry));
     }
-    const inOrder = order.map((_, i) => params[order.indexOf(i)]!.shape);
-    for (const [name, kind] of stateKinds(optimizer, inOrder)) {
+    const parts = partsOf(optimizer, params, order);
+    for (const part of parts) {
+      const { name } = part;
       // Before the first step there need not be slots.
-      if (step_counter > 0 || !name.includes('/') || found.has(path(name))) {
-        wanted.set(path(name), kind);
+      if (step_counter > 0 || !name.includes('/') || entries.has(name)) {
+        wanted.set(path(name), kindOf(part));
       }
     }
-    params.forEach((param, i) => {
+    const buffers = params.map((param, i) => {
       const index = indices[order[i]!]!;
-      const buffer = swa_state[index]?.swa_buffer;
-      if (buffer) compare(`swa_state[${index}] of ${param.name}`, kindOf(buffer), kindOf(param));
+      const part = `swa_state[${index}] of ${param.name}`;
+      const { swa_buffer } = Object(swa_state[index]) as { swa_buffer: TensorData };
+      if (index in swa_state) found.set(part, soundKind(swa_buffer));
+      if (n_avg > 0) wanted.set(part, kindOf(param));
+      return swa_buffer;
     });
-    return order;
+    return () => {
+      for (const part of parts) part.put(entries.get(part.name));
+      if (!Number.isNaN(lr)) group.lr = lr;
+      tf.dispose(group.buffers);
+      Object.assign(group, { n_avg, step_counter, swapped });
+      group.buffers = n_avg > 0 ? buffers.map(toVariable) : [];
+    };
   });
   for (const { param_names } of param_groups.slice(groups.length)) {
     for (const name of param_names) found.set(name, '');
   }
   checkFit('The state does not fit this SWA', wanted, found);
-  return orders;
-}
-
-/** Puts a state that was found to fit into the groups, but for what their own optimizers keep. */
-export function applyState(groups: readonly Group[], state: SWAStateDict, orders: Orders): void {
-  groups.forEach((group, g) => {
-    const { optimizer, params } = group;
-    const { lr, n_avg, step_counter, swapped, params: indices } = state.param_groups[g]!;
-    const order = orders[g]!;
-    if (!keepsOwnState(optimizer)) setOptimizerState(optimizer, params, state.opt_state[g]!, order);
-    if (!Number.isNaN(lr)) group.lr = lr;
-    tf.dispose(group.buffers);
-    const buffers = order.flatMap((place) => state.swa_state[indices[place]!] ?? []);
-    Object.assign(group, { n_avg, step_counter, swapped });
-    group.buffers = buffers.map(({ swa_buffer }) => toVariable(swa_buffer));
-  });
+  return () => puts.flat().forEach((put) => put());
 }
 
 /**
@@ -284,7 +255,9 @@ export function groupByName(
 ): ParamGroupOptions[] {
   const { param_groups } = state;
   const single = param_groups.length === 1;
-  const named = single ? [...variables] : (byName(state, variables) ?? byStem(state, variables));
+  const named = single
+    ? [...variables]
+    : (findByName(state, variables) ?? findByName(state, variables, stem));
   if (!named) throw new Error(NEEDS_GROUPS);
   return param_groups.map((group) => {
     const own = Object.entries(group).filter(
@@ -295,31 +268,28 @@ export function groupByName(
   });
 }
 
-/** The variables that a state names, in its order; `undefined` if one is missing. */
-function byName(
-  { param_groups }: SWAStateDict,
-  variables: readonly tf.Variable[],
-): tf.Variable[] | undefined {
-  const known = new Map(variables.map((variable) => [variable.name, variable]));
-  const found = param_groups.flatMap(({ param_names }) =>
-    param_names.map((name) => known.get(name)),
-  );
-  return found.every((variable) => variable !== undefined) ? found : undefined;
+/**
+ * A name without the number that tfjs-layers puts after one that was taken (tfjs-layers 4.22,
+ * common.ts, `getUniqueTensorName`): a model that is loaded beside the one that was saved has
+ * `dense/kernel_1`.
+ */
+export function stem(name: string): string {
+  return name.replace(/_\d+$/, '');
 }
 
 /**
- * The variables that a state names, in its order, whatever number tfjs-layers has put after a name
- * that was taken (tfjs-layers 4.22, common.ts, `getUniqueTensorName`): a model that is loaded beside
- * the one that was saved has `dense/kernel_1`. `undefined` if one is missing, or if there are two for
- * a name, or two names for one.
+ * The variables that a state names, in its order; `undefined` if one is missing, or if there are two
+ * for a name, or two names for one.
+ *
+ * @param keyOf What of the names has to be equal; default: all.
  */
-export function byStem(
+export function findByName(
   { param_groups }: SWAStateDict,
   variables: readonly tf.Variable[],
+  keyOf = (name: string): string => name,
 ): tf.Variable[] | undefined {
-  const stem = (name: string): string => name.replace(/_\d+$/, '');
-  const stems = param_groups.flatMap(({ param_names }) => param_names.map(stem));
-  const found = stems.map((wanted) => variables.filter(({ name }) => stem(name) === wanted));
-  const clear = new Set(stems).size === stems.length && found.every(({ length }) => length === 1);
-  return clear ? found.flat() : undefined;
+  const keys = param_groups.flatMap(({ param_names }) => param_names.map(keyOf));
+  const found = keys.flatMap((key) => variables.filter(({ name }) => keyOf(name) === key));
+  const distinct = new Set(found.map(({ name }) => keyOf(name)));
+  return distinct.size === keys.length && found.length === keys.length ? found : undefined;
 }

@@ -3,14 +3,7 @@
  * the other files and knows nothing of layers, backends or files.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  avgFnConfig,
-  checkAvgFn,
-  emaAvgFn,
-  swaAvgFn,
-  type AvgFn,
-  type EmaConfig,
-} from './average.js';
+import { avgFnConfig, avgFnOf, checkAvgFn, type AvgFn, type EmaConfig } from './average.js';
 import { updateBn } from './bn_update.js';
 import {
   getLearningRate,
@@ -22,12 +15,11 @@ import { checkGradients, GroupSet } from './group_set.js';
 import { checkKeys, checkSchedule, invalid } from './options.js';
 import { isOptimizer, type ParamGroup, type ParamGroupOptions } from './param_groups.js';
 import { checkStateDict, liveState, saveState, type SWAStateDict } from './state_dict.js';
-import type { NamedTensor } from './tensor_data.js';
+import { checkAlive, isVariable, type NamedTensor } from './tensor_data.js';
 import { fromWeights, toWeights } from './weights.js';
 
 const UNKNOWN_VARIABLES =
-  'No variable is known yet: take a step first, or name the variables with the option paramGroups ' +
-  'or with addParamGroup()';
+  'No variable is known yet: take a step first, or name them with paramGroups or addParamGroup()';
 
 /** What the constructor of {@link SWA} takes beside the optimizer. */
 export interface SWAOptions {
@@ -89,8 +81,6 @@ export class SWA extends tf.Optimizer {
 
   /** The wrapped optimizer; it is also the first group's. */
   readonly optimizer: tf.Optimizer;
-  /** Whether the wrapper averages by itself, at `swaStart` and `swaFreq`. */
-  readonly autoMode: boolean;
   /** Steps before averaging starts, or `null` in manual mode. */
   readonly swaStart: number | null;
   /** Steps between two updates of the average, or `null` in manual mode. */
@@ -100,11 +90,10 @@ export class SWA extends tf.Optimizer {
 
   private readonly avgFn: AvgFn;
   private readonly groups: GroupSet;
-  /** How many {@link withSwa} run, and whether the first of them swapped. */
+  /** How many {@link withSwa} run on the averages that the first of them swapped in. */
   private scopes = 0;
-  private scopesSwapped = false;
   /** Tensors made for {@link getWeights}, whose callers in tfjs dispose nothing. */
-  private lent: NamedTensor[] = [];
+  private lent: tf.Tensor[] = [];
   private readonly warned = new Set<string>();
   private disposed = false;
 
@@ -118,22 +107,25 @@ export class SWA extends tf.Optimizer {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
     checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups', 'avgFn']);
-    const schedule = checkSchedule(options, (message) => this.warn(message));
-    if (schedule.swaLr !== null) checkLearningRate(optimizer, 'swaLr');
-    this.optimizer = optimizer;
-    this.autoMode = schedule.autoMode;
-    this.swaStart = schedule.swaStart;
-    this.swaFreq = schedule.swaFreq;
-    this.swaLr = schedule.swaLr;
-    const { avgFn = swaAvgFn(), paramGroups } = options;
+    const { avgFn = avgFnOf(null), paramGroups } = options;
+    [this.swaStart, this.swaFreq, this.swaLr] = checkSchedule(options, (message) =>
+      this.warn(message),
+    );
+    if (this.swaLr !== null) checkLearningRate(optimizer, 'swaLr');
     checkAvgFn(avgFn);
+    this.optimizer = optimizer;
     this.avgFn = avgFn;
-    this.groups = new GroupSet(optimizer, schedule.swaLr);
+    this.groups = new GroupSet(optimizer, this.swaLr);
     if (paramGroups === undefined) return;
     if (!Array.isArray(paramGroups) || paramGroups.length === 0) {
       invalid('paramGroups', paramGroups, 'a list of at least one group');
     }
     this.groups.add(paramGroups);
+  }
+
+  /** Whether the wrapper averages by itself, at `swaStart` and `swaFreq`. */
+  get autoMode(): boolean {
+    return this.swaStart !== null;
   }
 
   /** The parameter groups, in order; none before the first step if none were given. */
@@ -166,8 +158,8 @@ export class SWA extends tf.Optimizer {
   setLearningRate(learningRate: number): void {
     this.checkUsable();
     setLearningRate(this.optimizer, learningRate);
-    for (const group of this.groups.list.slice(1)) group.lr = learningRate;
-    for (const group of this.groups.pending?.param_groups ?? []) group.lr = learningRate;
+    const { pending, list } = this.groups;
+    for (const group of [...list, ...(pending?.param_groups ?? [])]) group.lr = learningRate;
   }
 
   /**
@@ -241,9 +233,9 @@ export class SWA extends tf.Optimizer {
     const list = Array.isArray(gradients)
       ? gradients
       : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
-    this.include(checkGradients(list));
+    const { variables, byName } = checkGradients(list);
+    this.include(variables);
     this.groups.checkAlive();
-    const byName = new Map(list.map(({ name, tensor }) => [name, tensor]));
     this.setSwaLr();
     for (const group of this.groups.list) group.step(byName);
     this.countStep();
@@ -270,9 +262,10 @@ export class SWA extends tf.Optimizer {
    */
   updateSwaGroup(group: ParamGroup): void {
     this.checkNotSwapped('update the average');
-    const own = this.groups.list.find((candidate) => candidate === group);
-    if (own === undefined) throw new Error('The parameter group is not one of this SWA');
-    own.checkAlive();
+    const own =
+      this.groups.list.find((candidate) => candidate === group) ??
+      invalid('group', group, 'one of paramGroups');
+    own.params.forEach(checkAlive);
     own.average(this.avgFn);
   }
 
@@ -287,18 +280,14 @@ export class SWA extends tf.Optimizer {
     this.groups.find();
     if (this.groups.pending) throw new Error(UNKNOWN_VARIABLES);
     this.groups.checkAlive();
-    if (this.swapped) {
-      for (const group of this.groups.list) if (group.swapped) group.swap();
-      return;
-    }
+    const { swapped } = this;
     if (this.groups.list.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
     for (const group of this.groups.list) {
-      if (group.n_avg > 0) {
-        group.swap();
-        continue;
-      }
-      for (const { name } of group.params) {
-        this.warn(`SWA wasn't applied to param ${name}; skipping it`);
+      if (swapped ? group.swapped : group.n_avg > 0) group.swap();
+      else if (!swapped) {
+        for (const { name } of group.params) {
+          this.warn(`SWA wasn't applied to param ${name}; skipping it`);
+        }
       }
     }
   }
@@ -311,19 +300,16 @@ export class SWA extends tf.Optimizer {
    * @returns What `f` returns.
    */
   async withSwa<T>(f: () => T | Promise<T>): Promise<T> {
-    if (this.scopes === 0 && !this.swapped) {
-      this.swapSwaSgd();
-      this.scopesSwapped = this.swapped;
-    }
-    this.scopes += 1;
+    const before = this.swapped;
+    if (!before) this.swapSwaSgd();
+    // Not one after a swap of the caller's, nor one without an average.
+    const scope = this.scopes > 0 || (!before && this.swapped) ? 1 : 0;
+    this.scopes += scope;
     try {
       return await f();
     } finally {
-      this.scopes -= 1;
-      if (this.scopes === 0) {
-        if (this.scopesSwapped && this.swapped) this.swapSwaSgd();
-        this.scopesSwapped = false;
-      }
+      this.scopes -= scope;
+      if (scope === 1 && this.scopes === 0 && this.swapped) this.swapSwaSgd();
     }
   }
 
@@ -363,7 +349,9 @@ export class SWA extends tf.Optimizer {
    *   changed then.
    */
   async loadStateDict(state: SWAStateDict): Promise<void> {
-    await this.load(state, false);
+    this.checkUsable();
+    checkStateDict(state);
+    await this.groups.load(state);
   }
 
   /**
@@ -373,14 +361,14 @@ export class SWA extends tf.Optimizer {
   override getConfig(): tf.serialization.ConfigDict {
     const ema = avgFnConfig(this.avgFn);
     if (ema === undefined) {
-      this.warn('getConfig() leaves out avgFn: what is made of it has the equal average');
+      this.warn('getConfig() leaves out avgFn, a function of your own');
     }
     return {
       optimizer: { className: this.optimizer.getClassName(), config: this.optimizer.getConfig() },
       swaStart: this.swaStart,
       swaFreq: this.swaFreq,
       swaLr: this.swaLr,
-      ...(ema && { avgFn: { ...ema } }),
+      avgFn: ema ? { ...ema } : null,
     };
   }
 
@@ -393,15 +381,12 @@ export class SWA extends tf.Optimizer {
     const base = optimizer as { className: string; config: tf.serialization.ConfigDict };
     const known = tf.serialization.SerializationMap.getMap().classNameMap[base.className];
     if (known === undefined) {
-      throw new Error(
-        `Unknown optimizer ${base.className}: register it with tf.serialization.registerClass()`,
-      );
+      throw new Error(`The optimizer ${base.className} is not registered with tf.serialization`);
     }
     const [baseClass, baseFromConfig] = known;
-    const ema = avgFn as EmaConfig | null | undefined;
     return new cls(baseFromConfig(baseClass, base.config), {
       ...{ swaStart, swaFreq, swaLr },
-      ...(ema && { avgFn: emaAvgFn(ema.decay, { warmup: ema.warmup }) }),
+      avgFn: avgFnOf(avgFn as EmaConfig | null),
     });
   }
 
@@ -413,8 +398,8 @@ export class SWA extends tf.Optimizer {
     this.checkUsable();
     const { pending, list } = this.groups;
     const weights = await toWeights(pending ?? liveState(list));
-    this.disposeLent();
-    this.lent = weights.filter(({ tensor }) => !(tensor instanceof tf.Variable));
+    tf.dispose(this.lent);
+    this.lent = weights.map(({ tensor }) => tensor).filter((tensor) => !isVariable(tensor));
     return weights;
   }
 
@@ -424,7 +409,7 @@ export class SWA extends tf.Optimizer {
    * {@link updateSwa} find them by their names, if no other variables have these.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    await this.load(await fromWeights(weights), true);
+    await this.loadStateDict(await fromWeights(weights));
   }
 
   /** Frees the averages and the base optimizers; the variables keep what they hold. */
@@ -432,7 +417,7 @@ export class SWA extends tf.Optimizer {
     if (this.disposed) return;
     this.disposed = true;
     this.groups.dispose();
-    this.disposeLent();
+    tf.dispose(this.lent);
   }
 
   /** {@link updateBn} under torchcontrib's name. */
@@ -479,16 +464,6 @@ export class SWA extends tf.Optimizer {
     this.checkNotSwapped('step');
   }
 
-  private async load(state: unknown, ofModel: boolean): Promise<void> {
-    this.checkUsable();
-    checkStateDict(state);
-    await this.groups.load(state, ofModel);
-  }
-
-  private disposeLent(): void {
-    for (const { tensor } of this.lent) if (!tensor.isDisposed) tensor.dispose();
-  }
-
   private checkUsable(): void {
     if (this.disposed) throw new Error('This SWA has been disposed');
   }
@@ -496,9 +471,7 @@ export class SWA extends tf.Optimizer {
   private checkNotSwapped(action: string): void {
     this.checkUsable();
     if (this.swapped) {
-      throw new Error(
-        `Cannot ${action} while swapped, the variables hold the averages: call swapSwaSgd() first`,
-      );
+      throw new Error(`Cannot ${action} while swapped: call swapSwaSgd() first`);
     }
   }
 

@@ -47,8 +47,12 @@ export function checkAlive({ isDisposed, name }: tf.Variable): void {
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];
   const { shape } = tensor;
-  // A copy, because the cpu backend can return its live array (tfjs-backend-cpu 4.22, `readSync`).
-  const values = (await tensor.data()).slice() as TensorData['values'];
+  const { tensorMap } = tf.backend() as { tensorMap?: Map<object, { values: unknown }> };
+  const data = await tensor.data();
+  // wasm and tfjs-node copy what is in their own memory. Other backends, the cpu backend say, can
+  // return their live array (4.22, `readSync` of each).
+  const fresh = tf.getBackend() === 'wasm' || tensorMap?.get(tensor.dataId)?.values === null;
+  const values = fresh ? data : data.slice();
   return { name, dtype, shape: [...shape], values };
 }
 
@@ -76,6 +80,19 @@ export function kindOf({
   shape: readonly number[];
 }): string {
   return `${dtype} ${shapeText(shape)}`;
+}
+
+/** What a value is, for messages and to compare by: as {@link kindOf} has it for sound data alone. */
+export function soundKind(value: unknown): string {
+  const { dtype, shape, values } = Object(value) as Partial<TensorData>;
+  // By its tag, for the array may come from another realm, a worker's say.
+  const array = Object.prototype.toString.call(values).slice(8, -1);
+  const sound =
+    array === ARRAYS.get(dtype)?.name &&
+    Array.isArray(shape) &&
+    shape.every(isCount) &&
+    values!.length === tf.util.sizeFromShape(shape);
+  return `${dtype} [${String(shape)}]${sound ? '' : ` in ${array}(${values?.length})`}`;
 }
 
 /** @throws Error that says what is wrong with a value that should be {@link TensorData}. */

@@ -3,28 +3,27 @@
  * knows nothing of how a state is checked or put in place.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { StateEntry } from './optimizer_state.js';
+import { invalid } from './options.js';
 import type { LiveState, SWAStateDict } from './state_dict.js';
 import { hostData, toTensor, type NamedTensor, type TensorData } from './tensor_data.js';
 
 /**
- * The weights of a state: `swa/param_groups`, a string of JSON; then `swa/opt_state/GROUP/NAME` and
- * `swa/swa_state/PARAMETER`. What is a tensor in the state is passed on, the rest is made anew.
+ * The weights of a state: `swa`, a string of JSON, and `swa/0`, `swa/1`, ..., the tensors that it
+ * refers to. What is a tensor in the state is passed on, the rest is made anew.
  */
 export async function toWeights(state: LiveState): Promise<NamedTensor[]> {
-  const { opt_state, swa_state, param_groups } = state;
-  const weights = [
-    { name: 'swa/param_groups', tensor: tf.scalar(JSON.stringify(param_groups), 'string') },
-  ] as NamedTensor[];
-  const add = (name: string, entry: NamedTensor | TensorData): void => {
-    weights.push({ name, tensor: 'tensor' in entry ? entry.tensor : toTensor(entry) });
-  };
-  for (const [group, entries] of Object.entries(opt_state)) {
-    for (const entry of await entries) add(`swa/opt_state/${group}/${entry.name}`, entry);
-  }
-  for (const [index, { swa_buffer }] of Object.entries(swa_state)) {
-    add(`swa/swa_state/${index}`, swa_buffer);
-  }
-  return weights;
+  const opt_state: LiveState['opt_state'] = {};
+  for (const [g, entries] of Object.entries(state.opt_state)) opt_state[g] = await entries;
+  const tensors: NamedTensor[] = [];
+  const json = JSON.stringify({ ...state, opt_state }, (_, value: StateEntry) => {
+    const { name, tensor, shape } = Object(value) as Partial<NamedTensor & TensorData>;
+    if (!tensor && !shape) return value;
+    const weight = tensors.length;
+    tensors.push({ name: `swa/${weight}`, tensor: tensor ?? toTensor(value as never) });
+    return { name, weight };
+  });
+  return [{ name: 'swa', tensor: tf.scalar(json, 'string') }, ...tensors];
 }
 
 /**
@@ -34,20 +33,13 @@ export async function toWeights(state: LiveState): Promise<NamedTensor[]> {
  */
 export async function fromWeights(weights: readonly NamedTensor[]): Promise<SWAStateDict> {
   const [first, ...others] = weights;
-  if (first?.name !== 'swa/param_groups') {
-    throw new Error(`These are not the weights of an SWA: the first is ${first?.name}`);
-  }
+  if (first?.name !== 'swa') return invalid('weights', weights, "an SWA's own");
   const [json] = (await first.tensor.data()) as unknown as [string];
-  const param_groups = JSON.parse(json) as SWAStateDict['param_groups'];
-  // JSON has no NaN: it writes the rate of an optimizer that shows none as null.
-  for (const group of param_groups) group.lr ??= NaN;
-  const opt_state = Object.fromEntries(param_groups.map((_, g) => [g, [] as TensorData[]]));
-  const state: SWAStateDict = { opt_state, swa_state: {}, param_groups };
-  for (const { name, tensor } of others) {
-    const [, part, key, ...rest] = name.split('/');
-    const entry = await hostData(rest.join('/') || 'swa_buffer', tensor);
-    if (part === 'opt_state') opt_state[key!]?.push(entry);
-    else state.swa_state[key!] = { swa_buffer: entry };
-  }
-  return state;
+  const tensors = await Promise.all(others.map(({ name, tensor }) => hostData(name, tensor)));
+  return JSON.parse(json, (key, value: { name: string; weight?: number } | number | null) => {
+    const { name, weight } = Object(value) as { name: string; weight?: number };
+    if (weight !== undefined) return { ...tensors[weight], name };
+    // JSON has no NaN: it writes the rate of an optimizer that shows none as null.
+    return key === 'lr' ? (value ?? NaN) : value;
+  }) as SWAStateDict;
 }

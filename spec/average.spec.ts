@@ -184,7 +184,7 @@ describe("SWA's avgFn", () => {
     const before = await swa.stateDict();
     const { numTensors } = tf.memory();
     const cases: [(averaged: tf.Tensor) => unknown, string][] = [
-      [() => null, 'Invalid result of avgFn for avgFn/b: null (expected a tensor)'],
+      [() => null, 'avgFn returned null for avgFn/b, not float32 [2]'],
       [() => tf.zeros([3]), 'avgFn returned float32 [3] for avgFn/b, not float32 [2]'],
       [
         (averaged) => tf.cast(averaged, 'int32'),

@@ -288,7 +288,11 @@ describe('saveStateDict and loadStateDict', () => {
     const plain = 'expected plain data: records, lists, strings, numbers, booleans, null';
     const cases: [what: string, state: () => unknown, message: string][] = [
       ['undefined', () => undefined, `Invalid state: undefined (${plain})`],
-      ['a function', () => ({ swa: [0, { f: () => 1 }] }), `state.swa[1].f: a function (${plain})`],
+      [
+        'a function',
+        () => ({ swa: [0, { f: () => 1 }] }),
+        `state.swa[1].f: an instance of Function (${plain})`,
+      ],
       ['a hole', () => ({ a: Array(1) }), `Invalid state.a[0]: undefined (${plain})`],
       ['a symbol', () => [Symbol('s')], `Invalid state[0]: Symbol(s) (${plain})`],
       ['a bigint', () => [1n], `Invalid state[0]: 1 (${plain})`],

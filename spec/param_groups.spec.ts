@@ -252,7 +252,7 @@ describe('parameter groups', () => {
             params: own(tf.tidy(() => tf.variable(tf.tensor1d([1], 'int32'), false, 'mistakes/i'))),
           }),
         ],
-        'Variable mistakes/i has dtype int32 (expected float32)',
+        'Invalid dtype of variable mistakes/i: "int32" (expected float32)',
       ));
 
     it('a variable in two groups, or twice in one', async () => {
@@ -263,27 +263,23 @@ describe('parameter groups', () => {
       );
       await fails(
         [() => ({ params: [v, v] })],
-        'Variable mistakes/v appears more than once in parameter group 0',
+        'Variable mistakes/v is in parameter group 0 already',
       );
     });
 
     it('an unknown hyper-parameter lists the known ones', () =>
       fails(
         [good, () => ({ params: variable([1]), weightDecay: 1 })],
-        'Unknown hyper-parameter weightDecay in parameter group 1 (known ones of Momentum: ' +
-          'lr, momentum, useNesterov)',
+        'Unknown hyper-parameter weightDecay (known ones: ' + 'lr, momentum, useNesterov)',
       ));
 
     it('learningRate, which is called lr here', () =>
-      fails(
-        [good, () => ({ params: variable([1]), learningRate: 1 })],
-        /known ones of Momentum: lr,/,
-      ));
+      fails([good, () => ({ params: variable([1]), learningRate: 1 })], /known ones: lr,/));
 
     it('a hyper-parameter of the wrong kind', async () => {
       await fails(
         [good, () => ({ params: variable([1]), momentum: '0.9' })],
-        'Invalid momentum: "0.9" (expected a finite number)',
+        'Invalid momentum: "0.9" (expected a number)',
       );
       await fails(
         [good, () => ({ params: variable([1]), momentum: NaN })],

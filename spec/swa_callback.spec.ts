@@ -1042,8 +1042,7 @@ describe('swaCallback', () => {
         await assertFails(() => model.fit(x, y, { ...FIT, epochs: 4, callbacks: swa }), message);
         assert.deepEqual(await values(model), before);
       };
-      const neither =
-        'the optimizer Fixed has neither setLearningRate() nor a numeric learningRate';
+      const neither = 'the optimizer Fixed has no learningRate';
       const plain = net(new Fixed(), false);
       const constant = "Cannot set the rate of lrSchedule 'constant': ";
       await fails(plain, { lrSchedule: 'constant' }, constant + neither);
@@ -1051,7 +1050,7 @@ describe('swaCallback', () => {
       await fails(plain, { lrSchedule: 'cyclic', swaFreq: 2 }, cyclic + neither);
       const forward = 'Cannot set a rate of 0 for the last epoch (or give bnData): ';
       await fails(net(new Fixed()), {}, forward + neither);
-      const hidden = 'The optimizer Fixed has no learningRate to read';
+      const hidden = 'The optimizer Fixed has no learningRate';
       await fails(net(new Hidden()), {}, hidden);
       // None is needed by these
       const run = { ...FIT, epochs: 3 };
