@@ -33,7 +33,7 @@ export function cpuAverage(backend: CpuBackend, weight: number): Update | null {
     if (!(average instanceof Float32Array && current instanceof Float32Array)) return false;
     if (average.length !== current.length) return false;
     const values = own ?? average.slice();
-    average8(values, current, share);
+    averageAll(values, current, share);
     if (!own) hide(entry, values);
     return true;
   };
@@ -57,23 +57,39 @@ function hide(entry: Entry, values: Float32Array): void {
   });
 }
 
-/**
- * The update in double precision, rounded once, where it is stored: the plain ops round each of
- * their three results. Eight values a turn: the turn itself would cost about as much as one.
- */
-function average8(average: Float32Array, current: Float32Array, share: number): void {
+/** Sixteen values a turn: the turn itself would cost about as much as one. */
+function averageAll(average: Float32Array, current: Float32Array, share: number): void {
   const size = average.length;
-  const whole = size - (size % 8);
+  const whole = size - (size % 16);
   let i = 0;
-  for (; i < whole; i += 8) {
-    average[i]! += (current[i]! - average[i]!) * share;
-    average[i + 1]! += (current[i + 1]! - average[i + 1]!) * share;
-    average[i + 2]! += (current[i + 2]! - average[i + 2]!) * share;
-    average[i + 3]! += (current[i + 3]! - average[i + 3]!) * share;
-    average[i + 4]! += (current[i + 4]! - average[i + 4]!) * share;
-    average[i + 5]! += (current[i + 5]! - average[i + 5]!) * share;
-    average[i + 6]! += (current[i + 6]! - average[i + 6]!) * share;
-    average[i + 7]! += (current[i + 7]! - average[i + 7]!) * share;
+  for (; i < whole; i += 16) {
+    take(average, current, share, i);
+    take(average, current, share, i + 1);
+    take(average, current, share, i + 2);
+    take(average, current, share, i + 3);
+    take(average, current, share, i + 4);
+    take(average, current, share, i + 5);
+    take(average, current, share, i + 6);
+    take(average, current, share, i + 7);
+    take(average, current, share, i + 8);
+    take(average, current, share, i + 9);
+    take(average, current, share, i + 10);
+    take(average, current, share, i + 11);
+    take(average, current, share, i + 12);
+    take(average, current, share, i + 13);
+    take(average, current, share, i + 14);
+    take(average, current, share, i + 15);
   }
-  for (; i < size; i++) average[i]! += (current[i]! - average[i]!) * share;
+  for (; i < size; i++) take(average, current, share, i);
+}
+
+/**
+ * The update of one value in double precision, rounded once, where it is stored: the plain ops
+ * round each of their three results. The engine puts it in the loop's place. It reads the average
+ * once, because each access is checked: its bounds, and, as soon as any buffer of the process was
+ * ever detached (the memory of any WebAssembly that grew), that the array still has one.
+ */
+function take(average: Float32Array, current: Float32Array, share: number, i: number): void {
+  const averaged = average[i]!;
+  average[i] = averaged + (current[i]! - averaged) * share;
 }
