@@ -109,21 +109,31 @@ async function valuesOf(variables: readonly tf.Variable[]): Promise<Float32Array
   return all;
 }
 
-/** Measures `SWA.updateSwa`, the equal average or an EMA, on variables of the shapes. */
+interface AverageOptions {
+  /** An EMA, not the equal average. */
+  ema?: boolean;
+  /** Parameter groups that the variables are cut into; default 1. */
+  groups?: number;
+  hasGoal?: boolean;
+}
+
+/** Measures `SWA.updateSwa` on variables of the shapes. */
 export async function benchAverage(
   what: string,
   shapes: readonly number[][],
   rounds: number,
-  { ema = false, hasGoal = true }: { ema?: boolean; hasGoal?: boolean } = {},
+  { ema = false, groups = 1, hasGoal = true }: AverageOptions = {},
 ): Promise<Row> {
   const backend = tf.getBackend();
   const yardstick = YARDSTICKS[backend]!;
   const size = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
-  const first = Float32Array.from({ length: size }, Math.random);
+  const first = new Float32Array(size).map(Math.random);
   const second = first.map((value) => value / 2);
   const params = variablesOf(first, shapes);
   const swa = new SWA(tf.train.sgd(0.1), {
-    paramGroups: [{ params }],
+    paramGroups: Array.from({ length: groups }, (_, group) => ({
+      params: params.filter((_, i) => i % groups === group),
+    })),
     ...(ema ? { avgFn: emaAvgFn(0.99) } : {}),
   });
   swa.updateSwa();

@@ -26,13 +26,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** How long the reference takes in a round, and both to get warm, in milliseconds. */
-const ROUND = 100;
+/** How long a round lasts, and both take to get warm, in milliseconds. */
+const ROUND = 200;
 const WARM_UP = 500;
 
 /**
  * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine.
- * Within a round their calls alternate until `reference` has taken about 100 ms, so that short
+ * Within a round of about 200 ms their calls alternate, one by one, so that short
  * disturbances meet both; which of a pair goes first is drawn, because garbage is collected at even
  * intervals, and a regular order had it fall to the same one always. Both are called as often, and
  * are warmed up before. The clock stops when `fence` resolves, which is when a device has done all
@@ -64,7 +64,10 @@ export async function compare(
   };
   const start = performance.now();
   const warm: number[] = [];
-  while (warm.length < 6 || performance.now() - start < WARM_UP) warm.push((await pair())[1]);
+  while (warm.length < 6 || performance.now() - start < WARM_UP) {
+    const [of, against] = await pair();
+    warm.push(of + against);
+  }
   const repeats = Math.max(1, Math.round(ROUND / median(warm.slice(-6))));
   const times: { value: number; againstValue: number }[] = [];
   for (let round = 0; round < rounds; round++) {
