@@ -32,11 +32,11 @@ const WARM_UP = 500;
 
 /**
  * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine.
- * Within a round of about 200 ms their calls alternate, one by one, so that short
- * disturbances meet both; which of a pair goes first is drawn, because garbage is collected at even
- * intervals, and a regular order had it fall to the same one always. Both are called as often, and
- * are warmed up before. The clock stops when `fence` resolves, which is when a device has done all
- * that it was told.
+ * Within a round of about 200 ms their calls alternate, one by one, so that short disturbances meet
+ * both; which of a pair goes first is drawn, because garbage is collected at even intervals, and a
+ * regular order had it fall to the same one always. Both are called as often, and are warmed up
+ * before. The clock stops when `fence` resolves, which is when a device has done all that it was
+ * told.
  *
  * A loop of our own, because tinybench and mitata time one task after the other: on a machine that
  * others use, what changes between two tasks is more than what we measure.
