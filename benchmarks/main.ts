@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: what averaging costs, what the wrapper costs a step, and what a checkpoint costs, with
- * the goals beside.
+ * `npm run bench`: what averaging costs, what the wrapper costs a step and a whole training, and what a
+ * checkpoint costs, with the goals beside.
  *
  *   --quick         few rounds and a model of a sixteenth of the size
  *   --backend NAME  cpu, wasm or tensorflow; default: all that are there
@@ -15,7 +15,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { NODE_BACKENDS, startBackend } from './backends.js';
 import { benchCheckpoint } from './checkpoint.js';
-import { benchGrowth } from './growth.js';
+import { render } from '../examples/demo/render.js';
+import { benchGrowth, type Growth, type GrowthPoint } from './growth.js';
+import { growthChart } from './growth_chart.js';
 import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
 import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';
@@ -49,6 +51,7 @@ try {
   console.log(`${machineText(before)}; medians of ${rounds} rounds\n`);
   mkdirSync(values.out, { recursive: true });
   const rows: Row[] = [];
+  const growth: Record<Growth, GrowthPoint[]> = { parameters: [], tensors: [], groups: [] };
   for (const backend of values.backend) {
     await startBackend(backend);
     await runSuite(rounds, values.quick, (row) => {
@@ -57,11 +60,12 @@ try {
       const shapes = models[row.what];
       if (torch && shapes) rows.push(...benchTorch(row, shapes, rounds));
     });
-    if (values.growth) await benchGrowth(values.quick, values.out);
+    if (values.growth) await benchGrowth(rounds, values.quick, growth);
   }
   const [name, width] = values.quick ? ['ResNet-50 / 16', 16] : ['ResNet-50', 64];
   rows.push(...(await benchCheckpoint(`${name} with Adam`, resnet50Shapes(width), rounds)));
   console.log(table(rows));
+  if (values.growth) await writeGrowth(growth);
   const results = { machine: before, loadAfter: machine().load, rounds, rows };
   const file = path.join(values.out, 'bench.json');
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
@@ -70,4 +74,14 @@ try {
   // Uncaught, it would have the wasm backend throw it again and Node print all of that file.
   console.error(error);
   process.exitCode = 1;
+}
+
+/** Writes what was measured of growth, and a picture of each. */
+async function writeGrowth(growth: Record<Growth, GrowthPoint[]>): Promise<void> {
+  writeFileSync(path.join(values.out, 'growth.json'), `${JSON.stringify(growth, null, 2)}\n`);
+  for (const [what, points] of Object.entries(growth)) {
+    const { svg, png } = await render(growthChart(what as Growth, points), 1);
+    writeFileSync(path.join(values.out, `growth_${what}.svg`), svg);
+    writeFileSync(path.join(values.out, `growth_${what}.png`), png);
+  }
 }

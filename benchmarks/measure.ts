@@ -26,11 +26,17 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** How long a round lasts, and both take to get warm, in milliseconds. */
+const ROUND = 200;
+const WARM_UP = 500;
+
 /**
- * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine,
- * and each goes first in every other round. Both are warmed up before, and are repeated within a
- * round until `reference` takes about 20 ms. The clock stops when `fence` resolves, which is when a
- * device has done all that it was told.
+ * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine.
+ * Within a round of about 200 ms their calls alternate, one by one, so that short disturbances meet
+ * both; which of a pair goes first is drawn, because garbage is collected at even intervals, and a
+ * regular order had it fall to the same one always. Both are called as often, and are warmed up
+ * before. The clock stops when `fence` resolves, which is when a device has done all that it was
+ * told.
  *
  * A loop of our own, because tinybench and mitata time one task after the other: on a machine that
  * others use, what changes between two tasks is more than what we measure.
@@ -41,30 +47,37 @@ export async function compare(
   rounds: number,
   fence: () => Promise<void> = async () => {},
 ): Promise<Comparison> {
-  const time = async (f: () => unknown, repeats: number): Promise<number> => {
+  const time = async (f: () => unknown): Promise<number> => {
     const start = performance.now();
-    for (let i = 0; i < repeats; i++) {
-      const result = f();
-      if (result instanceof Promise) await result;
-    }
+    const result = f();
+    if (result instanceof Promise) await result;
     await fence();
-    return (performance.now() - start) / repeats;
+    return performance.now() - start;
   };
-  for (let i = 0; i < 3; i++) {
-    await time(subject, 1);
-    await time(reference, 1);
+  const pair = async (): Promise<[number, number]> => {
+    if (Math.random() < 0.5) {
+      const value = await time(subject);
+      return [value, await time(reference)];
+    }
+    const againstValue = await time(reference);
+    return [await time(subject), againstValue];
+  };
+  const start = performance.now();
+  const warm: number[] = [];
+  while (warm.length < 6 || performance.now() - start < WARM_UP) {
+    const [of, against] = await pair();
+    warm.push(of + against);
   }
-  const repeats = Math.max(1, Math.round(20 / (await time(reference, 3))));
-  await time(subject, 3); // as often as the reference
+  const repeats = Math.max(1, Math.round(ROUND / median(warm.slice(-6))));
   const times: { value: number; againstValue: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    if (round % 2) {
-      const value = await time(subject, repeats);
-      times.push({ value, againstValue: await time(reference, repeats) });
-    } else {
-      const againstValue = await time(reference, repeats);
-      times.push({ value: await time(subject, repeats), againstValue });
+    let [value, againstValue] = [0, 0];
+    for (let i = 0; i < repeats; i++) {
+      const [of, against] = await pair();
+      value += of / repeats;
+      againstValue += against / repeats;
     }
+    times.push({ value, againstValue });
   }
   return {
     unit: 'ms',

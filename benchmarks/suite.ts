@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { benchAverage } from './average.js';
 import { benchBnUpdate, benchStateDict, benchSwapAndMemory } from './costs.js';
+import { benchEpoch } from './epoch.js';
 import type { Row } from './measure.js';
 import { mobileNetV2Shapes, resnet50Shapes, sizeOf } from './shapes.js';
 import { benchMinimize, benchStep } from './step.js';
@@ -43,6 +44,7 @@ export async function runSuite(
   for (const row of await benchSwapAndMemory(name, resnet)) onRow(row);
   onRow(await benchStateDict(name, resnet, rounds));
   onRow(await benchBnUpdate(rounds));
+  for (const row of await benchEpoch(rounds, quick)) onRow(row);
   const left = tf.memory().numTensors - before;
   if (left !== 0) throw new Error(`${left} tensors are left on ${tf.getBackend()}`);
 }

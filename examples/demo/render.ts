@@ -8,9 +8,10 @@ import type { TopLevelSpec } from 'vega-lite';
 const require = createRequire(import.meta.url);
 let started: Promise<Uint8Array[]> | null = null;
 
-/** A picture in both forms; the PNG has 1.5 times the SVG's pixels each way. */
+/** A picture in both forms; the PNG has `zoom` times the SVG's pixels each way. */
 export async function render(
   chart: Spec | TopLevelSpec,
+  zoom = 1.5,
 ): Promise<{ svg: string; png: Uint8Array }> {
   // Loaded here, because Vega waits at its top level: modules that import it cannot be required.
   const vega = await import('vega');
@@ -28,7 +29,7 @@ export async function render(
     if (errors.length > 0) throw new Error(`The chart cannot be drawn: ${String(errors[0])}`);
     const fontBuffers = await (started ??= start());
     const image = new Resvg(svg, {
-      fitTo: { mode: 'zoom', value: 1.5 },
+      fitTo: { mode: 'zoom', value: zoom },
       background: 'white',
       font: { fontBuffers, defaultFontFamily: 'DejaVu Sans' },
     });
