@@ -106,14 +106,19 @@ export function checkStateDict(state: unknown): asserts state is SWAStateDict {
   const check = (part: string, value: unknown, sound: boolean): void => {
     if (!sound) invalid(`state${part}`, value, 'what stateDict() gives');
   };
-  const { opt_state, swa_state, param_groups } = Object(state) as Partial<SWAStateDict>;
-  check('', state, Object(state) === state);
+  const keysOf = (part: string, value: unknown): string[] => {
+    check(part, value, Object(value) === value);
+    return Object.keys(value as object);
+  };
+  keysOf('', state);
+  const { opt_state, swa_state, param_groups } = state as SWAStateDict;
   check('.param_groups', param_groups, Array.isArray(param_groups));
-  const groups = Object.keys(param_groups!);
-  check('.opt_state', opt_state, String(Object.keys(opt_state ?? {})) === String(groups));
+  const groups = Object.keys(param_groups);
+  const numbers = keysOf('.opt_state', opt_state);
+  check('.opt_state', opt_state, String(numbers) === String(groups));
   let count = 0;
   for (const g of groups) {
-    const group = Object(param_groups![+g]) as ParamGroupState;
+    const group = Object(param_groups[+g]) as ParamGroupState;
     const { params, param_names, lr, n_avg, step_counter, swapped } = group;
     const sound = {
       params: Array.isArray(params) && params.every((index) => index === count++),
@@ -129,14 +134,11 @@ export function checkStateDict(state: unknown): asserts state is SWAStateDict {
     for (const [key, ok] of Object.entries(sound)) {
       check(`.param_groups[${g}].${key}`, group[key], ok);
     }
-    check(`.opt_state[${g}]`, opt_state![g], Array.isArray(opt_state![g]));
+    check(`.opt_state[${g}]`, opt_state[g], Array.isArray(opt_state[g]));
   }
-  const keys = Object.keys(swa_state ?? { undefined });
-  check(
-    '.swa_state',
-    swa_state,
-    keys.every((key) => +key < count),
-  );
+  const indices = keysOf('.swa_state', swa_state);
+  const known = indices.every((index) => +index < count);
+  check('.swa_state', swa_state, known);
 }
 
 /** A group, as far as loading a state needs it. */

@@ -367,6 +367,7 @@ describe('stateDict and loadStateDict', () => {
         ({ opt_state, param_groups }) => ({ opt_state, param_groups }),
         'state.swa_state: undefined',
       ],
+      [() => ({ param_groups: [], swa_state: {} }), 'state.opt_state: undefined'],
       [(s) => ({ ...s, param_groups: {} }), 'state.param_groups: an object'],
       [(s) => ({ ...s, param_groups: [null] }), 'state.param_groups[0].params: undefined'],
       [inGroup({ params: [1, 0] }), 'state.param_groups[0].params: a list of 2'],
