@@ -36,9 +36,9 @@ import { machine, machineText } from './machine.js';
 const HELP = `Usage: npm run bench:accuracy -- [options]
 
 Trains small nets with batch normalization on small Fashion-MNIST images, with and without wrong
-labels, by SGD that decays to zero, by a cosine or is stopped early, by EMA and by SWA. Each is tuned
-on validation images with seeds of its own, then compared on test images over ten others. An hour
-and a half of one core.
+labels, by SGD that decays to zero, follows a cosine or is stopped early, by EMA and by SWA. Each is
+tuned on validation images with seeds of its own, then compared on test images over others. Takes
+an hour and a half of one core.
 
   --seeds N    how many seeds                           (2 to 100, default 10; 2 with --quick)
   --net NAME   dense, on wasm, or conv, on tfjs-node    (default both)
@@ -46,9 +46,9 @@ and a half of one core.
   --out DIR    folder for accuracy.json                 (default reports/bench)
   --help       this text
 
-After every epoch the run is saved in DIR/accuracy.checkpoint. Stopped by Ctrl-C or kill and started with
-the same command again, it goes on there and ends with the same numbers. What is finished stays in
-that file, also for other options, and is not run again; remove it to begin anew.
+After every epoch the run is saved in DIR/accuracy.checkpoint. Stopped by Ctrl-C or kill and started
+with the same command again, it goes on there and ends with the same numbers. What is finished stays
+in that file, also for other options, and is not run again; remove it to begin anew.
 `;
 
 interface Options {

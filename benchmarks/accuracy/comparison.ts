@@ -26,8 +26,8 @@ import { TRAINING, type Outcome, type Run } from './run.js';
 /** What validation chose for a method. */
 export interface Choice extends Candidate {
   method: string;
-  /** Mean over the tuning seeds, in percent. */
-  validationError: number;
+  /** Mean over the tuning seeds, in percent; `null` for a method that is not tuned by itself. */
+  validationError: number | null;
 }
 
 /** A method over the seeds that count, on test images. */
@@ -95,19 +95,24 @@ export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcome
   const runs = tuningRuns(experiment, tuning);
   const choices: Choice[] = [];
   for (const { name, from, tuned } of METHODS) {
-    // One that is not tuned takes the rate of SWA, which stands before it.
-    const rate = choices.find(({ method }) => method === SWA_NAME)?.rate;
-    const candidates = from(tuning).filter((candidate) => tuned || candidate.rate === rate);
-    const [best] = candidates
-      .map((candidate) => ({
+    if (tuned) {
+      const errors = from(tuning).map((candidate) => ({
         ...candidate,
         method: name,
         validationError: mean(scoresOf(runs, candidate, outcomes).map(({ error }) => error)),
-      }))
-      .sort((a, b) => a.validationError - b.validationError);
-    choices.push(best!);
+      }));
+      choices.push(errors.sort((a, b) => a.validationError - b.validationError)[0]!);
+    } else {
+      const { rate } = swaOf(choices);
+      const candidate = from(tuning).find((each) => each.rate === rate)!;
+      choices.push({ ...candidate, method: name, validationError: null });
+    }
   }
   return choices;
+}
+
+function swaOf(choices: readonly Choice[]): Choice {
+  return choices.find(({ method }) => method === SWA_NAME)!;
 }
 
 /** What all runs of an experiment say. */
@@ -125,7 +130,7 @@ export function compare(
     choices.find(({ method }) => method === SWA_NAME)!,
     outcomes,
   );
-  const candidates = METHODS.flatMap(({ name, from }) =>
+  const candidates = METHODS.filter(({ tuned }) => tuned).flatMap(({ name, from }) =>
     from(tuning).map((candidate) => ({ ...candidate, method: name })),
   );
   return {
@@ -140,7 +145,6 @@ export function compare(
       const scores = scoresOf(runs, choice, outcomes);
       const [errors, nlls] = [scores.map(({ error }) => error), scores.map(({ nll }) => nll)];
       const own = candidates.filter((candidate) => candidate.method === method);
-      const isTuned = METHODS.some(({ name, tuned }) => name === method && tuned);
       return {
         method,
         choice,
@@ -165,7 +169,7 @@ export function compare(
             : null,
         minutes: {
           seeds: minutesOf(runs, [choice], outcomes),
-          tuning: isTuned ? minutesOf(tried, own, outcomes) : 0,
+          tuning: minutesOf(tried, own, outcomes),
         },
       };
     }),
