@@ -145,15 +145,16 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
   async function finish(title: string, runs: readonly Run[]): Promise<void> {
     const left = runs.filter((run) => !outcomes(run));
     if (left.length === 0) return;
-    const { net, epochs } = left[0]!.experiment;
-    await startBackend(BACKENDS[net]);
+    await startBackend(BACKENDS[left[0]!.experiment.net]);
     console.error(title);
-    const progress = startProgress(runs.length * epochs, (runs.length - left.length) * epochs);
+    const epochsOf = (some: readonly Run[]): number =>
+      some.reduce((sum, { experiment }) => sum + experiment.epochs, 0);
+    let [trained, toTrain] = [0, epochsOf(left)];
+    const progress = startProgress(epochsOf(runs), epochsOf(runs) - toTrain);
     stopProgress = () => progress.stop();
     const started = performance.now();
-    let [trained, toTrain] = [0, left.length * epochs];
     for (const run of left) {
-      const { schedule, rate, seed } = run;
+      const { schedule, rate, seed, experiment } = run;
       const key = keyOf(run);
       const from = state.current?.key === key ? state.current.state : null;
       const epochsBefore = from?.epoch ?? 0;
@@ -161,7 +162,7 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
       toTrain -= epochsBefore;
       const outcome = await execute({
         run,
-        images: splitOf(run.experiment, seed, all),
+        images: splitOf(experiment, seed, all),
         from,
         onEpoch: async (epoch, _loss, current) => {
           state.current = { key, state: await current() };
@@ -172,7 +173,7 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
           progress.advance(
             1,
             `run ${runs.indexOf(run) + 1}/${runs.length}: ${schedule} ${rate}, seed ${seed}, ` +
-              `epoch ${epoch}/${epochs}, ${minutes} min left`,
+              `epoch ${epoch}/${experiment.epochs}, ${minutes} min left`,
           );
         },
       });

@@ -209,21 +209,28 @@ describe('accuracy benchmark: a run', () => {
 });
 
 describe('accuracy benchmark: comparison', () => {
-  const tuning: Tuning = { seeds: [1001, 1002], rates: [0.1, 0.3], decays: [0.9, 0.99] };
+  const tuning: Tuning = {
+    seeds: [1001, 1002],
+    rates: [0.1, 0.3],
+    decays: [0.9, 0.99],
+    lengths: [2, 4],
+  };
 
   /**
-   * Errors that follow from schedule, rate, take and seed; here the best candidates are decayed 0.1,
-   * cosine 0.3, stopped early cosine 0.3, EMA 0.3 with 0.99, and SWA 0.3.
+   * Errors that follow from length, schedule, rate, take and seed; here the best candidates are decayed
+   * 0.1, cosine 0.3, stopped early cosine 0.3, sooner 2 epochs 0.3, EMA 0.3 with 0.99, and SWA 0.3.
    */
   const errorOf = (run: Run, take: string): number => {
     const candidates: Record<string, number> = {
-      'decayed 0.1 last': 20,
-      'cosine 0.3 last': 21,
-      'cosine 0.3 best': 19,
-      'constant 0.3 ema 0.99': 18,
-      'constant 0.3 swa': 17,
+      '4 decayed 0.1 last': 20,
+      '4 cosine 0.3 last': 21,
+      '4 cosine 0.3 best': 19,
+      '2 decayed 0.3 last': 18.5,
+      '4 constant 0.3 ema 0.99': 18,
+      '4 constant 0.3 swa': 17,
     };
-    const base = candidates[`${run.schedule} ${run.rate} ${take}`] ?? 30;
+    const what = [run.experiment.epochs, run.schedule, run.rate, take].join(' ');
+    const base = candidates[what] ?? 30;
     // Of the two tuning seeds, the two test seeds, and SWA's own on the second of those.
     if (run.on === 'validation') return base + (run.seed - 1001.5) * 4;
     return base + run.seed + (take === 'swa' && run.seed === 2 ? 1 : 0);
@@ -238,14 +245,14 @@ describe('accuracy benchmark: comparison', () => {
 
   it('runs once what methods share', () => {
     const runs = tuningRuns(EXPERIMENT, tuning);
-    // 3 schedules, 2 rates, 2 seeds.
-    assert.equal(runs.length, 12);
+    // 3 schedules and a shorter one, 2 rates, 2 seeds.
+    assert.equal(runs.length, 16);
     const constant = runs.find(({ schedule }) => schedule === 'constant')!;
     assert.sameMembers(constant.takes, ['best', 'swa', 'ema 0.9', 'ema 0.99']);
     assert.isTrue(runs.every(({ on, seed }) => on === 'validation' && seed > 1000));
     const test = finalRuns(EXPERIMENT, choose(EXPERIMENT, tuning, outcomes), [1, 2]);
-    // decayed 0.1, cosine 0.3, constant 0.3: of two seeds.
-    assert.equal(test.length, 6);
+    // decayed 0.1, cosine 0.3, decayed sooner 0.3, constant 0.3: of two seeds.
+    assert.equal(test.length, 8);
     assert.isTrue(test.every(({ on, seed }) => on === 'test' && seed < 3));
     assert.sameMembers(test.find(({ schedule }) => schedule === 'cosine')!.takes, ['last', 'best']);
   });
@@ -253,17 +260,20 @@ describe('accuracy benchmark: comparison', () => {
   it('chooses on validation, and the last iterate at the rate of SWA', () => {
     const choices = choose(EXPERIMENT, tuning, outcomes);
     assert.deepEqual(
-      choices.map((choice) => [choice.schedule, choice.rate, choice.take, choice.validationError]),
+      choices.map(({ epochs, schedule, rate, take, validationError }) => {
+        return [epochs, schedule, rate, take, validationError];
+      }),
       [
-        ['decayed', 0.1, 'last', 20],
-        ['cosine', 0.3, 'last', 21],
-        ['cosine', 0.3, 'best', 19],
-        ['constant', 0.3, 'ema 0.99', 18],
-        ['constant', 0.3, 'swa', 17],
-        ['constant', 0.3, 'last', null],
+        [4, 'decayed', 0.1, 'last', 20],
+        [4, 'cosine', 0.3, 'last', 21],
+        [4, 'cosine', 0.3, 'best', 19],
+        [2, 'decayed', 0.3, 'last', 18.5],
+        [4, 'constant', 0.3, 'ema 0.99', 18],
+        [4, 'constant', 0.3, 'swa', 17],
+        [4, 'constant', 0.3, 'last', null],
       ],
     );
-    assert.equal(choices[5]!.method, "SWA's last iterate");
+    assert.equal(choices[6]!.method, "SWA's last iterate");
   });
 
   it('never sees test while it chooses', () => {
@@ -277,7 +287,7 @@ describe('accuracy benchmark: comparison', () => {
 
   it('compares with SWA, seed by seed', () => {
     const { methods } = compare(EXPERIMENT, tuning, [1, 2], outcomes);
-    const [decayed, , early, ema, swa] = methods;
+    const [decayed, , early, sooner, ema, swa] = methods;
     // SWA: 17 + 1 and 17 + 2 + 1; decayed: 20 + 1 and 20 + 2; so 3 and 2 more.
     assert.deepEqual(swa!.error.values, [18, 20]);
     assert.deepEqual(decayed!.error.values, [21, 22]);
@@ -288,6 +298,7 @@ describe('accuracy benchmark: comparison', () => {
     assertClose(decayed!.minusSwa!.nll.values, [0.3, 0.2], 1e-12);
     assert.isNull(swa!.minusSwa);
     assert.deepEqual([early!.bestEpochs, ema!.bestEpochs], [[6, 7], null]);
+    assert.deepEqual(sooner!.error.values, [19.5, 20.5]);
   });
 
   it('counts the minutes of a method as if it were alone, a shared run once', () => {
@@ -298,6 +309,7 @@ describe('accuracy benchmark: comparison', () => {
     assertClose([minutes['SWA']!.seeds, minutes['SWA']!.tuning], [2.2, 4.4], 1e-12);
     assertClose([minutes['EMA']!.seeds, minutes['EMA']!.tuning], [2.2, 4.8], 1e-12);
     assertClose([minutes['SGD, stopped early']!.tuning], [13.2], 1e-12);
+    assertClose([minutes['SGD, decayed sooner']!.tuning], [8.8], 1e-12); // two lengths
     assert.equal(minutes["SWA's last iterate"]!.tuning, 0);
   });
 
@@ -311,11 +323,13 @@ describe('accuracy benchmark: comparison', () => {
   it('trains with ten seeds none of which it is tuned on', () => {
     for (const quick of [true, false]) {
       for (const { net, epochs, images } of experimentsOf(['dense', 'conv'], quick)) {
+        const { seeds, lengths } = tuningOf(net, quick);
         assert.isTrue(
-          tuningOf(net, quick).seeds.every((seed) => seed > 100),
+          seeds.every((seed) => seed > 100),
           '--seeds goes to 100',
         );
-        assert.equal(epochs % 2, 0);
+        assert.isTrue(lengths.every((length) => length % 2 === 0 && length <= epochs));
+        assert.equal(lengths.at(-1), epochs);
         assert.isAtMost(images.train + images.validation, 4000);
       }
     }

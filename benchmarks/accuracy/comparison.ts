@@ -80,9 +80,10 @@ function runsOf(
 ): Run[] {
   const runs = new Map<string, Run>();
   for (const seed of seeds) {
-    for (const { schedule, rate, take } of candidates) {
-      const key = [seed, schedule, rate].join();
-      const run = runs.get(key) ?? { experiment, seed, schedule, rate, takes: [], on };
+    for (const { epochs, schedule, rate, take } of candidates) {
+      const key = [seed, epochs, schedule, rate].join();
+      const all = { experiment: { ...experiment, epochs }, seed, schedule, rate };
+      const run = runs.get(key) ?? { ...all, takes: [], on };
       if (!run.takes.includes(take)) run.takes.push(take);
       runs.set(key, run);
     }
@@ -177,8 +178,13 @@ export function compare(
 }
 
 /** Whether a candidate comes out of a run. */
-function isOf(run: Run, { schedule, rate, take }: Candidate): boolean {
-  return run.schedule === schedule && run.rate === rate && run.takes.includes(take);
+function isOf(run: Run, { epochs, schedule, rate, take }: Candidate): boolean {
+  return (
+    run.experiment.epochs === epochs &&
+    run.schedule === schedule &&
+    run.rate === rate &&
+    run.takes.includes(take)
+  );
 }
 
 /** A candidate's scores, one a seed. */
@@ -216,7 +222,7 @@ export function tableOf(comparisons: readonly Comparison[]): string {
     methods.map(({ method, choice, error, nll, minusSwa, minutes }, i) => [
       i === 0 ? titleOf(experiment) : '',
       method,
-      choiceText(choice),
+      choiceText(choice, experiment),
       spreadText(error, 2),
       difference(minusSwa?.error, 2),
       spreadText(nll, 3),
@@ -238,8 +244,8 @@ export function verdictOf({ interval }: Difference): 'better' | 'tied' | 'worse'
   return low > 0 ? 'better' : high < 0 ? 'worse' : 'tied';
 }
 
-function choiceText({ schedule, rate, take }: Choice): string {
+function choiceText({ epochs, schedule, rate, take }: Choice, experiment: Experiment): string {
   if (take === 'best') return `${schedule}, ${rate}`;
   if (take.startsWith('ema ')) return `${rate}, decay ${take.slice('ema '.length)}`;
-  return String(rate);
+  return epochs < experiment.epochs ? `${rate}, ${epochs} epochs` : String(rate);
 }

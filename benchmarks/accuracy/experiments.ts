@@ -28,6 +28,8 @@ export interface Tuning {
   rates: number[];
   /** What EMA keeps at each step. */
   decays: number[];
+  /** Epochs of runs whose length is tuned, even numbers; the last is that of all other runs. */
+  lengths: number[];
 }
 
 /** How the learning rate goes from where it starts. */
@@ -41,6 +43,7 @@ export type Take = 'last' | 'best' | 'swa' | `ema ${number}`;
 
 /** Weights that a method could end with. */
 export interface Candidate {
+  epochs: number;
   schedule: RateSchedule;
   rate: number;
   take: Take;
@@ -54,11 +57,13 @@ export interface Method {
   tuned: boolean;
 }
 
-/** With each of the rates. */
+/** Over the whole length, with each of the rates. */
 const tried =
   (...ways: [RateSchedule, Take][]) =>
-  ({ rates }: Tuning): Candidate[] =>
-    ways.flatMap(([schedule, take]) => rates.map((rate) => ({ schedule, rate, take })));
+  ({ rates, lengths }: Pick<Tuning, 'rates' | 'lengths'>): Candidate[] =>
+    ways.flatMap(([schedule, take]) =>
+      rates.map((rate) => ({ epochs: lengths.at(-1)!, schedule, rate, take })),
+    );
 
 export const SWA_NAME = 'SWA';
 export const METHODS: readonly Method[] = [
@@ -67,6 +72,12 @@ export const METHODS: readonly Method[] = [
   {
     name: 'SGD, stopped early',
     from: tried(['constant', 'best'], ['decayed', 'best'], ['cosine', 'best']),
+    tuned: true,
+  },
+  {
+    name: 'SGD, decayed sooner',
+    from: ({ rates, lengths }) =>
+      lengths.flatMap((epochs) => tried(['decayed', 'last'])({ rates, lengths: [epochs] })),
     tuned: true,
   },
   {
@@ -97,12 +108,16 @@ export function experimentsOf(nets: readonly Net[], quick: boolean): Experiment[
 
 /** What is tried with a net; a convolutional one takes longer. */
 export function tuningOf(net: Net, quick: boolean): Tuning {
-  if (quick) return { seeds: [1001], rates: [0.03, 0.1], decays: [0.9] };
-  return {
-    seeds: net === 'dense' ? [1001, 1002, 1003] : [1001, 1002],
-    rates: [0.03, 0.1, 0.3],
-    decays: [0.98, 0.99, 0.995, 0.998],
-  };
+  if (quick) return { seeds: [1001], rates: [0.03, 0.1], decays: [0.9], lengths: [2] };
+  const decays = [0.98, 0.99, 0.995, 0.998];
+  return net === 'dense'
+    ? {
+        seeds: [1001, 1002, 1003],
+        rates: [0.01, 0.03, 0.1, 0.3, 1],
+        decays,
+        lengths: [10, 20, 30],
+      }
+    : { seeds: [1001, 1002], rates: [0.03, 0.1, 0.3], decays, lengths: [6, 10, 16] };
 }
 
 /** `dense, 20 % random labels` */
