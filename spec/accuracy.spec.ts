@@ -175,13 +175,29 @@ describe('accuracy benchmark: a run', () => {
     model.dispose();
   });
 
-  it('is the same from any epoch on', async () => {
-    const whole = await statesOf(run);
-    for (const [i, state] of whole.states.entries()) {
-      const { outcome } = await statesOf(run, state);
-      assert.deepEqual(outcome.scores, whole.outcome.scores, `from epoch ${i + 1}`);
-      assert.equal(outcome.bestEpoch, whole.outcome.bestEpoch);
-    }
+  for (const schedule of ['constant', 'decayed', 'cosine'] as const) {
+    it(`is the same from any epoch on, ${schedule}`, async () => {
+      const whole = await statesOf({ ...run, schedule });
+      for (const [i, state] of whole.states.entries()) {
+        const { outcome } = await statesOf({ ...run, schedule }, state);
+        assert.deepEqual(outcome.scores, whole.outcome.scores, `from epoch ${i + 1}`);
+        assert.equal(outcome.bestEpoch, whole.outcome.bestEpoch);
+      }
+    });
+  }
+
+  it('keeps the first of weights that are equally good', async () => {
+    const bests: number[] = [];
+    // Labels of a class that the net does not know: 100 % wrong, always.
+    const labels = new Uint8Array(50).fill(10);
+    const validation = { ...images.validation, labels };
+    await execute({
+      run: { ...run, takes: ['best'] },
+      images: { ...images, validation },
+      from: null,
+      onEpoch: async (_, __, state) => void bests.push((await state()).best!.epoch),
+    });
+    assert.deepEqual(bests, [1, 1, 1, 1]);
   });
 
   it('is the same whatever is asked for, and on validation where that is asked for', async () => {
