@@ -267,13 +267,13 @@ describe('accuracy benchmark: comparison', () => {
     assert.sameMembers(constant.takes, ['best', 'swa', 'ema 0.9', 'ema 0.99']);
     assert.isTrue(runs.every(({ on, seed }) => on === 'validation' && seed > 1000));
     const test = finalRuns(EXPERIMENT, choose(EXPERIMENT, tuning, outcomes), [1, 2]);
-    // decayed 0.1, cosine 0.3, decayed sooner 0.3, constant 0.3: of two seeds.
-    assert.equal(test.length, 8);
+    // decayed 0.1, cosine 0.3, decayed sooner 0.3 and 0.1, constant 0.3: of two seeds.
+    assert.equal(test.length, 10);
     assert.isTrue(test.every(({ on, seed }) => on === 'test' && seed < 3));
     assert.sameMembers(test.find(({ schedule }) => schedule === 'cosine')!.takes, ['last', 'best']);
   });
 
-  it('chooses on validation, and the last iterate at the rate of SWA', () => {
+  it('chooses on validation, the last iterate at the rate of SWA', () => {
     const choices = choose(EXPERIMENT, tuning, outcomes);
     assert.deepEqual(
       choices.map(({ epochs, schedule, rate, take, validationError }) => {
@@ -284,12 +284,13 @@ describe('accuracy benchmark: comparison', () => {
         [4, 'cosine', 0.3, 'last', 21],
         [4, 'cosine', 0.3, 'best', 19],
         [2, 'decayed', 0.3, 'last', 18.5],
+        [2, 'decayed', 0.1, 'last', null],
         [4, 'constant', 0.3, 'ema 0.99', 18],
         [4, 'constant', 0.3, 'swa', 17],
         [4, 'constant', 0.3, 'last', null],
       ],
     );
-    assert.equal(choices[6]!.method, "SWA's last iterate");
+    assert.equal(choices[7]!.method, "SWA's last iterate");
   });
 
   it('never sees test while it chooses', () => {
@@ -303,7 +304,7 @@ describe('accuracy benchmark: comparison', () => {
 
   it('compares with SWA, seed by seed', () => {
     const { methods } = compare(EXPERIMENT, tuning, [1, 2], outcomes);
-    const [decayed, , early, sooner, ema, swa] = methods;
+    const [decayed, , early, sooner, , ema, swa] = methods;
     // SWA: 17 + 1 and 17 + 2 + 1; decayed: 20 + 1 and 20 + 2; so 3 and 2 more.
     assert.deepEqual(swa!.error.values, [18, 20]);
     assert.deepEqual(decayed!.error.values, [21, 22]);

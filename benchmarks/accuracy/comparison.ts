@@ -19,6 +19,7 @@ import {
   titleOf,
   type Candidate,
   type Experiment,
+  type Method,
   type Tuning,
 } from './experiments.js';
 import { TRAINING, type Outcome, type Run } from './run.js';
@@ -59,7 +60,7 @@ export type Outcomes = (run: Run) => Outcome;
 
 /** The runs that tuning needs: what methods share is run once. */
 export function tuningRuns(experiment: Experiment, tuning: Tuning): Run[] {
-  const candidates = METHODS.filter(({ tuned }) => tuned).flatMap(({ from }) => from(tuning));
+  const candidates = METHODS.filter(isTuned).flatMap(({ from }) => from(tuning));
   return runsOf(experiment, tuning.seeds, candidates, 'validation');
 }
 
@@ -95,8 +96,8 @@ function runsOf(
 export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcomes): Choice[] {
   const runs = tuningRuns(experiment, tuning);
   const choices: Choice[] = [];
-  for (const { name, from, tuned } of METHODS) {
-    if (tuned) {
+  for (const { name, from, untuned } of METHODS) {
+    if (untuned === undefined) {
       const errors = from(tuning).map((candidate) => ({
         ...candidate,
         method: name,
@@ -104,12 +105,16 @@ export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcome
       }));
       choices.push(errors.sort((a, b) => a.validationError - b.validationError)[0]!);
     } else {
-      const { rate } = swaOf(choices);
+      const rate = untuned === SWA_NAME ? swaOf(choices).rate : untuned;
       const candidate = from(tuning).find((each) => each.rate === rate)!;
       choices.push({ ...candidate, method: name, validationError: null });
     }
   }
   return choices;
+}
+
+function isTuned({ untuned }: Method): boolean {
+  return untuned === undefined;
 }
 
 function swaOf(choices: readonly Choice[]): Choice {
@@ -131,7 +136,7 @@ export function compare(
     choices.find(({ method }) => method === SWA_NAME)!,
     outcomes,
   );
-  const candidates = METHODS.filter(({ tuned }) => tuned).flatMap(({ name, from }) =>
+  const candidates = METHODS.filter(isTuned).flatMap(({ name, from }) =>
     from(tuning).map((candidate) => ({ ...candidate, method: name })),
   );
   return {
