@@ -131,11 +131,7 @@ export function compare(
   const tried = tuningRuns(experiment, tuning);
   const choices = choose(experiment, tuning, outcomes);
   const runs = finalRuns(experiment, choices, seeds);
-  const swa = scoresOf(
-    runs,
-    choices.find(({ method }) => method === SWA_NAME)!,
-    outcomes,
-  );
+  const swa = scoresOf(runs, swaOf(choices), outcomes);
   const candidates = METHODS.filter(isTuned).flatMap(({ name, from }) =>
     from(tuning).map((candidate) => ({ ...candidate, method: name })),
   );
