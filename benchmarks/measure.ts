@@ -1,4 +1,5 @@
 /** Times alternatives against each other, round by round, and shows the result. Knows no tfjs. */
+import { markdown } from './markdown.js';
 
 /** One line of the table. */
 export interface Row {
@@ -106,11 +107,5 @@ export function table(rows: readonly Row[]): string {
     ]),
   ];
   const right = [false, false, true, false, false, true, true, true, false];
-  const widths = right.map((_, i) => Math.max(1, ...cells.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join(' | ')} |`;
-  const rule = widths.map((width, i) =>
-    right[i] ? `${'-'.repeat(Math.max(1, width - 1))}:` : '-'.repeat(width),
-  );
-  return [line(cells[0]!), line(rule), ...cells.slice(1).map(line)].join('\n');
+  return markdown(cells, right);
 }

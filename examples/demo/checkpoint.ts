@@ -88,7 +88,7 @@ function labelOf(name: keyof Setting): string {
 }
 
 /** Passes on what a save or load gives; what is wrong with the file is the user's to mend. */
-async function usage<T>(result: Promise<T>): Promise<T> {
+export async function usage<T>(result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (error) {

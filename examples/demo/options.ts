@@ -1,7 +1,7 @@
 /** What the command line asks for, checked. It knows nothing of training or files' contents. */
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { METHODS, type Method } from './method.js';
 
 /** The backends that the demo runs on. */
@@ -75,7 +75,7 @@ at once; remove FILE to begin anew. It belongs to one run: started with other op
  * @throws UsageError that names the option, the rule and the value.
  */
 export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
-  const values = readArguments(args);
+  const values = readDemoArguments(args);
   if (values.help) return 'help';
   const { backend, method } = values;
   if (!isMethod(method)) fail('method', method, 'swa, ema or cyclic');
@@ -98,24 +98,33 @@ export function commandOf({ checkpoint: _, ...options }: DemoOptions): string {
   return `npm run demo -- ${parts.join(' ')}`;
 }
 
-function readArguments(args: readonly string[]) {
+function readDemoArguments(args: readonly string[]) {
   const text = (name: keyof typeof DEFAULTS) =>
     ({ type: 'string', default: DEFAULTS[name] }) as const;
+  return readArguments(args, {
+    seeds: text('seeds'),
+    epochs: text('epochs'),
+    width: text('width'),
+    noise: text('noise'),
+    method: text('method'),
+    backend: text('backend'),
+    out: text('out'),
+    checkpoint: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  });
+}
+
+/**
+ * The values of options, as texts.
+ *
+ * @throws UsageError in one line.
+ */
+export function readArguments<T extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: T,
+) {
   try {
-    return parseArgs({
-      args: joinNegative(args),
-      options: {
-        seeds: text('seeds'),
-        epochs: text('epochs'),
-        width: text('width'),
-        noise: text('noise'),
-        method: text('method'),
-        backend: text('backend'),
-        out: text('out'),
-        checkpoint: { type: 'string' },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
+    return parseArgs({ args: joinNegative(args), options }).values;
   } catch (error) {
     // Node explains at length, in several lines; the first sentence says what is wrong.
     const [first] = (error as Error).message.split(/\.?\n|\. /);
@@ -138,7 +147,8 @@ function isMethod(name: string): name is Method {
   return (METHODS as readonly string[]).includes(name);
 }
 
-function integer(name: string, text: string, least: number, most: number, step = 1): number {
+/** An integer in a range, a multiple of `step`. */
+export function integer(name: string, text: string, least: number, most: number, step = 1): number {
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
   if (!(value >= least && value <= most && value % step === 0)) {
     fail(name, text, `${step === 2 ? 'an even' : 'an'} integer from ${least} to ${most}`);
@@ -153,7 +163,7 @@ function fraction(name: string, text: string): number {
 }
 
 /** A folder that is there and can be written to, or can be made. */
-function folder(name: string, place: string): string {
+export function folder(name: string, place: string): string {
   if (place === '' || place.includes('\0')) fail(name, place, 'the name of a folder');
   checkFolder(name, place, path.resolve(place), 'a folder');
   return place;
@@ -198,7 +208,8 @@ function statOf(place: string): Stats | null {
   }
 }
 
-function fail(name: string, value: string, rule: string): never {
+/** Refuses an option's value. */
+export function fail(name: string, value: string, rule: string): never {
   throw new UsageError(`Invalid --${name}: ${JSON.stringify(value)} (expected ${rule})`);
 }
 

@@ -142,11 +142,13 @@ export function last<T>(list: readonly T[]): T {
   return list[list.length - 1]!;
 }
 
-function spread(values: number[]): Spread {
+/** One number over seeds, from its values. */
+export function spread(values: number[]): Spread {
   return { values, mean: mean(values), sd: standardDeviation(values) };
 }
 
-function paired(a: number[], b: number[]): Difference {
+/** What `a` is more than `b`, seed by seed. */
+export function paired(a: readonly number[], b: readonly number[]): Difference {
   const values = a.map((value, i) => value - b[i]!);
   return { values, mean: mean(values), interval: interval95(values) };
 }
