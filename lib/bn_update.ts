@@ -135,7 +135,10 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const mean = new Float64Array(saved[0]!.size);
   const squares = mean.slice();
   const pass = async (added: number): Pass => {
-    const [means, variances] = await Promise.all(moving.map((s) => s.data()));
+    // WebGPU cannot finish reading what was disposed meanwhile (tfjs 4.22, `convertAndCacheOnCPU`).
+    const held = moving.map((s) => tf.keep(tf.clone(s)));
+    const reads = Promise.all(held.map((s) => s.data()));
+    const [means, variances] = await reads.finally(() => tf.dispose(held));
     // Chan et al. 1979, eq. 2.1.
     return () => {
       const total = count + added;
