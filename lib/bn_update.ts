@@ -91,7 +91,8 @@ export async function updateBn<M, B = unknown>(
       if (size > 0) {
         for (const { start } of watches) start(size);
         runForward(forward ?? defaultForward, model, value);
-        for (const add of await Promise.all(passes.splice(0))) add();
+        for (const add of await Promise.all(passes.map(({ read }) => read))) add();
+        tf.dispose(passes.splice(0).map(({ held }) => held));
       }
       examples += size;
       batch += 1;
@@ -101,13 +102,25 @@ export async function updateBn<M, B = unknown>(
     if (examples === 0) throw new Error('updateBn: the loader gave no examples');
     done = true;
   } finally {
-    await Promise.allSettled(passes);
+    // Not awaited: a GPU that was lost never answers.
+    for (const { held, read } of passes) {
+      read.catch(() => {});
+      tf.dispose(held);
+    }
     for (const { end } of watches) end(done);
   }
 }
 
-/** One pass through a layer: puts the statistics that it left into the pool, once they are here. */
-type Pass = Promise<() => void>;
+/** One pass through a layer. */
+interface Pass {
+  /**
+   * The statistics that it left: WebGPU cannot finish reading what was disposed meanwhile (tfjs
+   * 4.22, `convertAndCacheOnCPU`).
+   */
+  held: tf.Tensor[];
+  /** Puts them into the pool, once they are here. */
+  read: Promise<() => void>;
+}
 
 /** A layer under re-estimation. */
 interface Watch {
@@ -134,13 +147,10 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   let count = 0;
   const mean = new Float64Array(saved[0]!.size);
   const squares = mean.slice();
-  const pass = async (added: number): Pass => {
-    // WebGPU cannot finish reading what was disposed meanwhile (tfjs 4.22, `convertAndCacheOnCPU`).
+  const pass = (added: number): Pass => {
     const held = moving.map((s) => tf.keep(tf.clone(s)));
-    const reads = Promise.all(held.map((s) => s.data()));
-    const [means, variances] = await reads.finally(() => tf.dispose(held));
     // Chan et al. 1979, eq. 2.1.
-    return () => {
+    const addTo = ([means, variances]: ArrayLike<number>[]): void => {
       const total = count + added;
       for (let i = 0; i < mean.length && added > 0; i++) {
         const delta = means![i]! - mean[i]!;
@@ -149,6 +159,8 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
       }
       count = total;
     };
+    const read = Promise.all(held.map((s) => s.data())).then((values) => () => addTo(values));
+    return { held, read };
   };
   // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
   // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
