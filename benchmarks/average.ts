@@ -157,7 +157,7 @@ export async function benchAverage(
   swa.swapSwaSgd();
   const [average, expected] = [await valuesOf(params), await reference.average()];
   // Every update rounds, each of the two in its own way: 100,000 of them where tensors are small.
-  const tolerance = 1e-5 + 1e-7 * Math.sqrt(count);
+  const tolerance = Math.max(1e-5, 1e-7 * Math.sqrt(count));
   const wrong = average.findIndex((value, i) => !(Math.abs(value - expected[i]!) < tolerance));
   if (wrong >= 0) throw new Error(`Another average: ${average[wrong]}, not ${expected[wrong]}`);
   swa.dispose();

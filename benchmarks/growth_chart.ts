@@ -1,6 +1,14 @@
 /** Draws how the average grows, log-log, as Vega-Lite specifications. It measures nothing. */
 import type { TopLevelSpec } from 'vega-lite';
-import { CONFIG, heading, HEIGHT, ROOM, TITLE_X, WIDTH } from '../examples/demo/chart_style.js';
+import {
+  CONFIG,
+  heading,
+  HEIGHT,
+  ROOM,
+  TITLE_X,
+  WIDTH,
+  LINE_LABEL,
+} from '../examples/demo/chart_style.js';
 import { spreadLabels } from '../examples/demo/charts.js';
 import type { Growth, GrowthPoint } from './growth.js';
 
@@ -107,14 +115,7 @@ export function growthChart(what: Growth, points: readonly GrowthPoint[]): TopLe
       })),
       {
         data: { values: spreadLabels(ends, gap).map((end) => ({ ...end, ms: 10 ** end.y })) },
-        mark: {
-          type: 'text',
-          align: 'left',
-          baseline: 'middle',
-          dx: 10,
-          fontSize: 14,
-          clip: false,
-        },
+        mark: LINE_LABEL,
         encoding: {
           x,
           y,

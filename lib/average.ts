@@ -68,7 +68,7 @@ export function emaAvgFn(decay = 0.999, options: { warmup?: boolean } = {}): Avg
 }
 
 /** The averaging function of a configuration, see {@link avgFnConfig}. */
-export function avgFnOf(ema: EmaConfig | null): AvgFn {
+function avgFnOf(ema: EmaConfig | null): AvgFn {
   const weight = (n: number): number => {
     if (!ema) return 1 / (n + 1);
     return 1 - (ema.warmup ? Math.min(ema.decay, (1 + n) / (10 + n)) : ema.decay);

@@ -81,16 +81,17 @@ export async function updateBn<M, B = unknown>(
 
   const watches: Watch[] = [];
   const passes: Pass[] = [];
-  let batch = 0;
   let examples = 0;
   let done = false;
   try {
     for (const { layer, frozen } of layers) watches.push(watch(layer, frozen, passes));
+    let batch = 0;
     for await (const value of batchesOf(loader)) {
       const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
-        for (const { start } of watches) start(size);
+        for (const { before } of watches) before();
         runForward(forward ?? defaultForward, model, value);
+        for (const { after } of watches) after(size);
         for (const add of await Promise.all(passes.map(({ read }) => read))) add();
         tf.dispose(passes.splice(0).map(({ held }) => held));
       }
@@ -124,21 +125,23 @@ interface Pass {
 
 /** A layer under re-estimation. */
 interface Watch {
-  /** Called before the model runs on a batch of so many examples. */
-  start: (examples: number) => void;
+  /** Called before the model runs on a batch. */
+  before: () => void;
+  /** Called after it. */
+  after: (examples: number) => void;
   /** The layer gets what was pooled if all went well, else back what it had. */
   end: (done: boolean) => void;
 }
 
 /**
- * Puts a layer under re-estimation: whenever it has written both of its statistics, they are a pass
- * of their own. A layer that is shared, or under TimeDistributed, passes several times for a batch.
+ * Puts a layer under re-estimation. A tfjs layer reports each of its passes: one that is shared, or
+ * under TimeDistributed, passes several times for one batch and leaves only the last statistics.
  */
 function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const moving = [layer.movingMean, layer.movingVariance].map((s) => ('read' in s ? s.read() : s));
-  const assign = (s: tf.Variable, value: tf.Tensor) => tf.Variable.prototype.assign.call(s, value);
-  const write = (values: tf.Tensor[]) => moving.forEach((s, i) => assign(s, values[i]!));
-  const saved = moving.map((s) => tf.keep(tf.clone(s)));
+  const assign = (values: tf.Tensor[]) => moving.forEach((s, i) => s.assign(values[i]!));
+  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
+  const saved = copies();
   const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
   const { momentum, call } = layer;
   const hasOwnCall = Object.hasOwn(layer, 'call');
@@ -147,8 +150,7 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   let count = 0;
   const mean = new Float64Array(saved[0]!.size);
   const squares = mean.slice();
-  const pass = (added: number): Pass => {
-    const held = moving.map((s) => tf.keep(tf.clone(s)));
+  const pass = (added: number): void => {
     // Chan et al. 1979, eq. 2.1.
     const addTo = ([means, variances]: ArrayLike<number>[]): void => {
       const total = count + added;
@@ -159,47 +161,44 @@ function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
       }
       count = total;
     };
+    const held = copies();
     const read = Promise.all(held.map((s) => s.data())).then((values) => () => addTo(values));
-    return { held, read };
+    passes.push({ held, read });
   };
   // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
   // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
   layer.momentum = 0;
-  let weight = 0;
-  let writes = 0;
-  if (!frozen) {
-    write(zeros);
-    for (const s of moving) {
-      s.assign = (value) => {
-        assign(s, value);
-        writes += 1;
-        if (writes % 2 > 0) return;
-        passes.push(pass(weight));
-        write(zeros);
-      };
-    }
-    if (isLayersBn(layer)) {
-      layer.call = function (inputs, kwargs) {
-        const input = listOf(inputs)[0]!;
-        weight = input.size / mean.length;
-        // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
-        return weight > 0 ? call!.call(this, inputs, kwargs) : tf.clone(input);
-      };
-    }
+  const own = !frozen && !isLayersBn(layer);
+  let emptied: object | undefined;
+  if (!frozen && !own) {
+    layer.call = function (inputs, kwargs) {
+      // In inference a layer needs the statistics that it has.
+      if (!kwargs?.training) return call!.call(this, inputs, kwargs);
+      const input = listOf(inputs)[0]!;
+      // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
+      if (input.size === 0) return tf.clone(input);
+      assign(zeros);
+      const output = call!.call(this, inputs, kwargs);
+      pass(input.size / mean.length);
+      return output;
+    };
   }
 
   return {
-    start(examples) {
-      weight = examples;
+    before() {
+      if (own) assign(zeros);
+      emptied = moving[0]!.dataId;
+    },
+    after(examples) {
+      if (own && moving[0]!.dataId !== emptied) pass(examples);
     },
     end(done) {
       layer.momentum = momentum;
       if (hasOwnCall) layer.call = call!;
       else delete layer.call;
-      for (const s of moving) delete (s as Partial<tf.Variable>).assign;
       const pooled = [mean, squares.map((sum) => sum / count)];
       tf.tidy(() =>
-        write(
+        assign(
           saved.map((old, i) =>
             done && count > 0 ? tf.tensor(Float32Array.from(pooled[i]!), old.shape) : old,
           ),

@@ -3,6 +3,14 @@
  * in none, and a loaded state that waits for them. It knows nothing of when to step or average.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {
+  checkBase,
+  findByName,
+  groupByName,
+  matchGroups,
+  NEEDS_GROUPS,
+  stem,
+} from './match_state.js';
 import { keepsOwnState, setOwnState } from './optimizer_state.js';
 import {
   disposeOptimizer,
@@ -12,15 +20,7 @@ import {
   type OptimizerTemplate,
   type ParamGroupOptions,
 } from './param_groups.js';
-import {
-  checkBase,
-  findByName,
-  groupByName,
-  matchGroups,
-  NEEDS_GROUPS,
-  stem,
-  type SWAStateDict,
-} from './state_dict.js';
+import type { SWAStateDict } from './state_dict.js';
 import { checkAlive, shapeText, type NamedTensor } from './tensor_data.js';
 
 export class GroupSet {
@@ -28,6 +28,8 @@ export class GroupSet {
   readonly list: Group[] = [];
   /** A loaded state that waits for its variables to be named, or told by the first step. */
   pending: SWAStateDict | null = null;
+  /** That state came with a model, whose variables are there then. */
+  pendingOfModel = false;
 
   private readonly template: OptimizerTemplate;
   /** The names of the variables in the groups. */
@@ -114,12 +116,12 @@ export class GroupSet {
   }
 
   /**
-   * Gives a loaded state its variables before a step tells them, if they are beyond doubt: of all
-   * variables a single one fits each name. Those of a loaded model do, unless the model that was
-   * saved is still there.
+   * Gives a state that came with a model its variables before a step tells them, if they are beyond
+   * doubt: of all variables a single one fits each name. The model's own do, so that a second
+   * one, of the model that was saved say, leaves it open.
    */
   find(): void {
-    if (!this.pending || this.list.length > 0) return;
+    if (!this.pending || !this.pendingOfModel || this.list.length > 0) return;
     const found = findByName(this.pending, Object.values(tf.engine().registeredVariables), stem);
     if (found) this.include(found);
   }
@@ -132,9 +134,10 @@ export class GroupSet {
   /**
    * Takes over a checked state: at once, or at the first step if no variable is known yet.
    *
+   * @param ofModel Whether it came with a model.
    * @throws Error that says what does not fit; nothing has changed then.
    */
-  async load(state: SWAStateDict): Promise<void> {
+  async load(state: SWAStateDict, ofModel: boolean): Promise<void> {
     if (this.list.length > 0) {
       const put = matchGroups(this.list, state);
       for (const [g, { optimizer }] of this.list.entries()) {
@@ -151,6 +154,7 @@ export class GroupSet {
       await setOwnState(this.optimizer, first);
     }
     this.pending = first ? structuredClone(state) : null;
+    this.pendingOfModel = ofModel;
   }
 
   /** Frees the averages and the base optimizers. */

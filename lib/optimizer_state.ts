@@ -37,9 +37,12 @@ function fieldsOf(optimizer: tf.Optimizer): Fields | null {
   if (!TFJS.test(optimizer.getClassName())) return null;
   const { centered = true } = optimizer as { centered?: boolean };
   const fields = Object.entries(optimizer) as Fields;
-  // RMSProp keeps the mean of the gradients only if it is centered.
   return fields.filter(
-    ([name]) => /^acc|^iteration$/.test(name) && (centered || name !== 'accumulatedMeanGrads'),
+    ([name, kept]) =>
+      /^acc|^iteration$/.test(name) &&
+      (isVariable(kept) || Array.isArray(kept)) &&
+      // RMSProp keeps the mean of the gradients only if it is centered.
+      (centered || name !== 'accumulatedMeanGrads'),
   );
 }
 

@@ -3,7 +3,14 @@
  * the other files and knows nothing of layers, backends or files.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { avgFnConfig, avgFnOf, checkAvgFn, type AvgFn, type EmaConfig } from './average.js';
+import {
+  avgFnConfig,
+  checkAvgFn,
+  emaAvgFn,
+  swaAvgFn,
+  type AvgFn,
+  type EmaConfig,
+} from './average.js';
 import { updateBn } from './bn_update.js';
 import {
   getLearningRate,
@@ -107,7 +114,7 @@ export class SWA extends tf.Optimizer {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
     checkKeys(options, ['swaStart', 'swaFreq', 'swaLr', 'paramGroups', 'avgFn']);
-    const { avgFn = avgFnOf(null), paramGroups } = options;
+    const { avgFn = swaAvgFn(), paramGroups } = options;
     [this.swaStart, this.swaFreq, this.swaLr] = checkSchedule(options, (message) =>
       this.warn(message),
     );
@@ -349,9 +356,7 @@ export class SWA extends tf.Optimizer {
    *   changed then.
    */
   async loadStateDict(state: SWAStateDict): Promise<void> {
-    this.checkUsable();
-    checkStateDict(state);
-    await this.groups.load(state);
+    await this.load(state, false);
   }
 
   /**
@@ -368,7 +373,7 @@ export class SWA extends tf.Optimizer {
       swaStart: this.swaStart,
       swaFreq: this.swaFreq,
       swaLr: this.swaLr,
-      avgFn: ema ? { ...ema } : null,
+      ...(ema && { avgFn: { ...ema } }),
     };
   }
 
@@ -384,9 +389,12 @@ export class SWA extends tf.Optimizer {
       throw new Error(`The optimizer ${base.className} is not registered with tf.serialization`);
     }
     const [baseClass, baseFromConfig] = known;
+    const ema = avgFn as EmaConfig | null | undefined;
+    // Checked before the optimizer is made, which would be left behind.
+    const averaging = ema && { avgFn: emaAvgFn(ema.decay, { warmup: ema.warmup }) };
     return new cls(baseFromConfig(baseClass, base.config), {
       ...{ swaStart, swaFreq, swaLr },
-      avgFn: avgFnOf(avgFn as EmaConfig | null),
+      ...averaging,
     });
   }
 
@@ -409,7 +417,7 @@ export class SWA extends tf.Optimizer {
    * {@link updateSwa} find them by their names, if no other variables have these.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    await this.loadStateDict(await fromWeights(weights));
+    await this.load(await fromWeights(weights), true);
   }
 
   /** Frees the averages and the base optimizers; the variables keep what they hold. */
@@ -462,6 +470,12 @@ export class SWA extends tf.Optimizer {
   private include(variables: readonly tf.Variable[]): void {
     this.groups.include(variables);
     this.checkNotSwapped('step');
+  }
+
+  private async load(state: unknown, ofModel: boolean): Promise<void> {
+    this.checkUsable();
+    checkStateDict(state);
+    await this.groups.load(state, ofModel);
   }
 
   private checkUsable(): void {

@@ -82,19 +82,6 @@ export function kindOf({
   return `${dtype} ${shapeText(shape)}`;
 }
 
-/** What a value is, for messages and to compare by: as {@link kindOf} has it for sound data alone. */
-export function soundKind(value: unknown): string {
-  const { dtype, shape, values } = Object(value) as Partial<TensorData>;
-  // By its tag, for the array may come from another realm, a worker's say.
-  const array = Object.prototype.toString.call(values).slice(8, -1);
-  const sound =
-    array === ARRAYS.get(dtype)?.name &&
-    Array.isArray(shape) &&
-    shape.every(isCount) &&
-    values!.length === tf.util.sizeFromShape(shape);
-  return `${dtype} [${String(shape)}]${sound ? '' : ` in ${array}(${values?.length})`}`;
-}
-
 /** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
 export function checkTensorData(label: string, value: unknown): asserts value is TensorData {
   const { name, dtype, shape, values } = (value ?? {}) as Partial<TensorData>;

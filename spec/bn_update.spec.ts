@@ -952,6 +952,19 @@ describe('updateBn: forward and layers of the caller’s own', () => {
     await assertMoments(bns[0], momentsOf(rows));
   });
 
+  it('leaves a layer that runs in inference its statistics, for the layers behind it', async () => {
+    const norm = () => tfl.layers.batchNormalization({ epsilon: 1e-7, inputShape: [1] });
+    const [features, head] = [norm(), norm()];
+    const model = own(tfl.sequential({ layers: [features, head] }));
+    setStatistics(features, [2], [4]);
+    await updateBn([own(tf.tensor2d([[4], [8]]))], model, {
+      forward: (_, x: tf.Tensor) =>
+        head.apply(features.apply(x, { training: false }) as tf.Tensor, { training: true }),
+    });
+    await assertMoments(head, { mean: [2], variance: [1] }); // (4 - 2) / 2 = 1 and (8 - 2) / 2 = 3
+    assert.deepEqual(await statistics(features), { mean: [2], variance: [4] });
+  });
+
   it('updates layers that batchNormLayers() lists', async () => {
     const norm = new OwnNorm([NaN, 3], [Infinity, 4]);
     const model = { norm, batchNormLayers: () => [norm] };

@@ -425,7 +425,6 @@ describe('SWA', () => {
         swaStart: 3,
         swaFreq: 2,
         swaLr: 0.125,
-        avgFn: null,
       });
       const manual = swaOf(tf.train.adamax(0.5));
       const manualAgain = own(SWA.fromConfig(SWA as never, manual.getConfig()) as SWA);
@@ -445,6 +444,14 @@ describe('SWA', () => {
       const mine = swaOf(tf.train.sgd(0.5), { avgFn: (_, current) => current });
       const warnings = await warningsOf(() => [mine.getConfig(), mine.getConfig()]);
       assert.deepEqual(warnings, ['getConfig() leaves out avgFn, a function of your own']);
+    });
+
+    it('fromConfig refuses a decay that makes no sense', () => {
+      const config = swaOf(tf.train.sgd(0.5), { avgFn: emaAvgFn(0.75) }).getConfig();
+      return assertFails(
+        () => SWA.fromConfig(SWA as never, { ...config, avgFn: { decay: 5, warmup: false } }),
+        'Invalid decay: 5 (expected a number in [0, 1])',
+      );
     });
 
     it('fromConfig names an optimizer class that is not registered', () =>

@@ -66,3 +66,13 @@ export function heading(title: string, lines: readonly string[]): HeadingLine[] 
     })),
   ];
 }
+
+/** The name of a line, to the right of its end. */
+export const LINE_LABEL = {
+  type: 'text',
+  align: 'left',
+  baseline: 'middle',
+  dx: 10,
+  fontSize: 14,
+  clip: false,
+} as const;

@@ -3,7 +3,16 @@
  * training or files; plane_chart.ts draws the error plane.
  */
 import type { TopLevelSpec } from 'vega-lite';
-import { COLOURS, CONFIG, heading, HEIGHT, ROOM, TITLE_X, WIDTH } from './chart_style.js';
+import {
+  COLOURS,
+  CONFIG,
+  heading,
+  HEIGHT,
+  ROOM,
+  TITLE_X,
+  WIDTH,
+  LINE_LABEL,
+} from './chart_style.js';
 import { last } from './report.js';
 import { NAMES } from './method.js';
 import { LOW_RATE, type Schedule } from './schedule.js';
@@ -252,15 +261,7 @@ function endLabels<X extends object, Y extends object>(
 ) {
   return {
     data: { values: labels.map((label) => ({ ...label, epoch: epochs })) },
-    mark: {
-      type: 'text',
-      align: 'left',
-      baseline: 'middle',
-      dx: 10,
-      fontSize: 14,
-      lineBreak: '\n',
-      clip: false,
-    } as const,
+    mark: { ...LINE_LABEL, lineBreak: '\n' },
     encoding: {
       x,
       y,
