@@ -668,6 +668,18 @@ describe('stateDict and loadStateDict', () => {
     });
   });
 
+  it('swaps back the groups alone that were swapped when they were saved', async () => {
+    const [a, b] = [variable([8]), variable([8])];
+    const paramGroups = [{ params: a }, { params: b }];
+    const swa = swaOf(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1, paramGroups });
+    for (let i = 0; i < 2; i++) swa.minimize(half(a, b)); // 4, 2; the averages are 3
+    const state = await swa.stateDict();
+    state.param_groups[0]!.swapped = true;
+    await swa.loadStateDict(state);
+    swa.swapSwaSgd();
+    assert.deepEqual([(await a.data())[0], (await b.data())[0], swa.swapped], [3, 2, false]);
+  });
+
   it('leaves alone what a subclass of a tfjs optimizer keeps beside', async () => {
     class Noting extends tf.MomentumOptimizer {
       accuracy = 0.5;
