@@ -47,9 +47,9 @@ export function checkKeys(
   what = 'option',
 ): asserts options is object {
   if (typeof options !== 'object' || options === null) invalid('options', options, 'an object');
-  const stray = Object.keys(options).find((key) => !known.includes(key));
-  if (stray !== undefined) {
-    throw new Error(`Unknown ${what} ${stray} (known ones: ${known.join(', ')})`);
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw new Error(`Unknown ${what} ${key} (known ones: ${known.join(', ')})`);
   }
 }
 
