@@ -41,6 +41,8 @@ interface BnLayer {
   momentum: number;
   name?: string;
   trainable?: boolean;
+  /** Of tfjs-layers' own: where the channels are, and what runs it. */
+  axis?: number;
   call?: (inputs: tf.Tensor | tf.Tensor[], kwargs: { training?: boolean }) => unknown;
 }
 
@@ -84,16 +86,21 @@ export async function updateBn<M, B = unknown>(
   let examples = 0;
   let done = false;
   try {
-    for (const { layer, frozen } of layers) watches.push(watch(layer, frozen, passes));
+    for (const { layer, frozen } of layers) {
+      watches.push((isLayersBn(layer) ? watchLayer : watchOwn)(layer, frozen, passes));
+    }
     let batch = 0;
     for await (const value of batchesOf(loader)) {
       const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
-        for (const { before } of watches) before();
+        for (const { before } of watches) before?.();
         runForward(forward ?? defaultForward, model, value);
-        for (const { after } of watches) after(size);
-        for (const add of await Promise.all(passes.map(({ read }) => read))) add();
-        tf.dispose(passes.splice(0).map(({ held }) => held));
+        for (const { after } of watches) after?.(size);
+        const read = await Promise.all(passes.flatMap(({ left }) => left.map((s) => s.data())));
+        for (const [i, { pool, count }] of passes.entries()) {
+          pool.add(count, read[2 * i]!, read[2 * i + 1]!);
+        }
+        tf.dispose(passes.splice(0).map(({ left }) => left));
       }
       examples += size;
       batch += 1;
@@ -103,110 +110,146 @@ export async function updateBn<M, B = unknown>(
     if (examples === 0) throw new Error('updateBn: the loader gave no examples');
     done = true;
   } finally {
-    // Not awaited: a GPU that was lost never answers.
-    for (const { held, read } of passes) {
-      read.catch(() => {});
-      tf.dispose(held);
-    }
+    tf.dispose(passes.map(({ left }) => left));
     for (const { end } of watches) end(done);
   }
 }
 
-/** One pass through a layer. */
+/** One pass through a layer: the values a channel that it had, and the statistics that it left. */
 interface Pass {
-  /**
-   * The statistics that it left: WebGPU cannot finish reading what was disposed meanwhile (tfjs
-   * 4.22, `convertAndCacheOnCPU`).
-   */
-  held: tf.Tensor[];
-  /** Puts them into the pool, once they are here. */
-  read: Promise<() => void>;
+  pool: Pool;
+  count: number;
+  /** Kept until they are read. */
+  left: tf.Tensor[];
 }
 
 /** A layer under re-estimation. */
 interface Watch {
   /** Called before the model runs on a batch. */
-  before: () => void;
+  before?: () => void;
   /** Called after it. */
-  after: (examples: number) => void;
-  /** The layer gets what was pooled if all went well, else back what it had. */
+  after?: (examples: number) => void;
+  /** The layer gets what was pooled if all went well, and is else as it was. */
   end: (done: boolean) => void;
 }
 
-/**
- * Puts a layer under re-estimation. A tfjs layer reports each of its passes: one that is shared, or
- * under TimeDistributed, passes several times for one batch and leaves only the last statistics.
- */
-function watch(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
-  const moving = [layer.movingMean, layer.movingVariance].map((s) => ('read' in s ? s.read() : s));
-  const assign = (values: tf.Tensor[]) => moving.forEach((s, i) => s.assign(values[i]!));
-  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
-  const saved = copies();
-  const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
-  const { momentum, call } = layer;
-  const hasOwnCall = Object.hasOwn(layer, 'call');
+/** The statistics of all that passed, in float64. */
+class Pool {
+  /** Values a channel. */
+  private count = 0;
+  private readonly mean: Float64Array;
+  /** Squared deviations from the mean. */
+  private readonly squares: Float64Array;
 
-  // The pool, in float64: values a channel, their mean, and their squared deviations from it.
-  let count = 0;
-  const mean = new Float64Array(saved[0]!.size);
-  const squares = mean.slice();
-  const pass = (added: number): void => {
-    // Chan et al. 1979, eq. 2.1.
-    const addTo = ([means, variances]: ArrayLike<number>[]): void => {
-      const total = count + added;
-      for (let i = 0; i < mean.length && added > 0; i++) {
-        const delta = means![i]! - mean[i]!;
-        mean[i]! += (delta * added) / total;
-        squares[i]! += variances![i]! * added + (delta * delta * count * added) / total;
-      }
-      count = total;
-    };
-    const held = copies();
-    const read = Promise.all(held.map((s) => s.data())).then((values) => () => addTo(values));
-    passes.push({ held, read });
-  };
-  // A layer computes `old - (old - new) * (1 - momentum)`, which is `new` exactly only for an old
-  // value and a momentum of 0 (tfjs-layers 4.22, normalization.ts).
-  layer.momentum = 0;
-  const own = !frozen && !isLayersBn(layer);
-  let emptied: object | undefined;
-  if (!frozen && !own) {
-    layer.call = function (inputs, kwargs) {
-      // In inference a layer needs the statistics that it has.
-      if (!kwargs?.training) return call!.call(this, inputs, kwargs);
-      const input = listOf(inputs)[0]!;
-      // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
-      if (input.size === 0) return tf.clone(input);
-      assign(zeros);
-      const output = call!.call(this, inputs, kwargs);
-      pass(input.size / mean.length);
-      return output;
-    };
+  /** @param moving The layer's statistics, mean and variance. */
+  constructor(private readonly moving: readonly tf.Variable[]) {
+    this.mean = new Float64Array(moving[0]!.size);
+    this.squares = this.mean.slice();
   }
 
+  /** Adds so many values a channel by their mean and variance (Chan et al. 1979, eq. 2.1). */
+  add(added: number, means: ArrayLike<number>, variances: ArrayLike<number>): void {
+    const { count, mean, squares } = this;
+    if (added === 0) return;
+    const total = count + added;
+    for (let i = 0; i < mean.length; i++) {
+      const delta = means[i]! - mean[i]!;
+      mean[i]! += (delta * added) / total;
+      squares[i]! += variances[i]! * added + (delta * delta * count * added) / total;
+    }
+    this.count = total;
+  }
+
+  /** Gives the layer's statistics their values, if any passed. */
+  write(): void {
+    const { count, mean, squares, moving } = this;
+    if (count === 0) return;
+    const pooled = [mean, squares.map((sum) => sum / count)];
+    tf.tidy(() =>
+      assign(
+        moving,
+        pooled.map((values) => tf.tensor(Float32Array.from(values), moving[0]!.shape)),
+      ),
+    );
+  }
+}
+
+/**
+ * Puts a layer of tfjs-layers under re-estimation: the statistics of each of its passes are taken
+ * here, and the layer is lent them, to normalize by them as in training. One that is shared, or under
+ * TimeDistributed, passes several times a batch.
+ */
+function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
+  const { axis = -1, movingMean, movingVariance, call } = layer;
+  const hasOwnCall = Object.hasOwn(layer, 'call');
+  const pool = new Pool(movingOf(layer));
+  layer.call = function (inputs, kwargs) {
+    if (!kwargs?.training) return call!.call(this, inputs, kwargs);
+    const input = listOf(inputs)[0]!;
+    // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
+    if (input.size === 0) return tf.clone(input);
+    const axes = input.shape.map((_, i) => i);
+    axes.splice(axis, 1);
+    const { mean, variance } = tf.moments(input, axes);
+    passes.push({
+      pool,
+      count: input.size / mean.size,
+      left: [tf.keep(mean), tf.keep(variance)],
+    });
+    const lent = { movingMean: { read: () => mean }, movingVariance: { read: () => variance } };
+    Object.assign(layer, lent);
+    try {
+      // In training it would take the same statistics once more, and average them.
+      return call!.call(this, inputs, { ...kwargs, training: false });
+    } finally {
+      Object.assign(layer, { movingMean, movingVariance });
+    }
+  };
+  return {
+    end(done) {
+      if (hasOwnCall) layer.call = call!;
+      else delete layer.call;
+      if (done && !frozen) pool.write();
+    },
+  };
+}
+
+/** Puts a layer of the caller's own under re-estimation: what each batch leaves is taken. */
+function watchOwn(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
+  const { momentum } = layer;
+  const moving = movingOf(layer);
+  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
+  const pool = new Pool(moving);
+  const saved = copies();
+  const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
+  layer.momentum = 0;
+  let emptied: object;
   return {
     before() {
-      if (own) assign(zeros);
+      if (!frozen) assign(moving, zeros);
       emptied = moving[0]!.dataId;
     },
     after(examples) {
-      if (own && moving[0]!.dataId !== emptied) pass(examples);
+      const passed = !frozen && moving[0]!.dataId !== emptied;
+      if (passed) passes.push({ pool, count: examples, left: copies() });
     },
     end(done) {
       layer.momentum = momentum;
-      if (hasOwnCall) layer.call = call!;
-      else delete layer.call;
-      const pooled = [mean, squares.map((sum) => sum / count)];
-      tf.tidy(() =>
-        assign(
-          saved.map((old, i) =>
-            done && count > 0 ? tf.tensor(Float32Array.from(pooled[i]!), old.shape) : old,
-          ),
-        ),
-      );
+      assign(moving, saved);
+      if (done) pool.write();
       tf.dispose([saved, zeros]);
     },
   };
+}
+
+/** The variables of a layer's statistics, mean and variance. */
+function movingOf({ movingMean, movingVariance }: BnLayer): tf.Variable[] {
+  return [movingMean, movingVariance].map((s) => ('read' in s ? s.read() : s));
+}
+
+/** Gives variables other values, of their shape. */
+function assign(variables: readonly tf.Variable[], values: readonly tf.Tensor[]): void {
+  variables.forEach((variable, i) => variable.assign(values[i]!));
 }
 
 function defaultForward(model: unknown, batch: unknown): void {
