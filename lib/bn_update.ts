@@ -150,7 +150,6 @@ class Pool {
   /** Adds so many values a channel by their mean and variance (Chan et al. 1979, eq. 2.1). */
   add(added: number, means: ArrayLike<number>, variances: ArrayLike<number>): void {
     const { count, mean, squares } = this;
-    if (added === 0) return;
     const total = count + added;
     for (let i = 0; i < mean.length; i++) {
       const delta = means[i]! - mean[i]!;

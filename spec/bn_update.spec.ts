@@ -1121,16 +1121,17 @@ describe('updateBn: what it leaves alone', () => {
     assert.notDeepEqual((await statistics(last)).mean, [0, 0], 'the last one was updated');
   });
 
-  it('a frozen layer of the caller’s own keeps its', async () => {
+  it('a frozen layer of the caller’s own keeps its, during the passes too', async () => {
     const [norm, frozen] = [new OwnNorm([0, 0], [1, 1]), new OwnNorm([1, 2], [3, 4])];
     frozen.trainable = false;
-    await updateBn(
-      batchesOf(4, rows),
-      { batchNormLayers: () => [norm, frozen] },
-      {
-        forward: (_, x: tf.Tensor) => [norm.forward(x), frozen.forward(x)],
-      },
-    );
+    const model = { batchNormLayers: () => [frozen, norm] };
+    await updateBn(batchesOf(4, rows), model, {
+      forward: (_, x: tf.Tensor) => norm.forward(tf.sub(x, frozen.movingMean)),
+    });
+    await assertMoments(norm, momentsOf(rows.map(([x, y]) => [x! - 1, y! - 2])), 2e-6);
+    await updateBn(batchesOf(4, rows), model, {
+      forward: (_, x: tf.Tensor) => [norm.forward(x), frozen.forward(x)],
+    });
     await assertMoments(norm, momentsOf(rows), 2e-6);
     assert.deepEqual(await statistics(frozen), { mean: [1, 2], variance: [3, 4] });
     assert.equal(frozen.momentum, 0.75);
