@@ -93,13 +93,12 @@ export async function updateBn<M, B = unknown>(
     for await (const value of batchesOf(loader)) {
       const size = forward ? sizeOf(value) : listOf(inputsOf(value))[0]!.shape[0];
       if (size > 0) {
-        for (const { before } of watches) before?.();
         runForward(forward ?? defaultForward, model, value);
         for (const { after } of watches) after?.(size);
-        const read = await Promise.all(passes.flatMap(({ left }) => left.map((s) => s.data())));
-        for (const [i, { pool, count }] of passes.entries()) {
-          pool.add(count, read[2 * i]!, read[2 * i + 1]!);
-        }
+        const read = await Promise.all(
+          passes.map(({ left }) => Promise.all(left.map((s) => s.data()))),
+        );
+        passes.forEach(({ add }, i) => add(read[i]!));
         tf.dispose(passes.splice(0).map(({ left }) => left));
       }
       examples += size;
@@ -115,62 +114,57 @@ export async function updateBn<M, B = unknown>(
   }
 }
 
-/** One pass through a layer: the values a channel that it had, and the statistics that it left. */
+/** One pass through a layer. */
 interface Pass {
-  pool: Pool;
-  count: number;
-  /** Kept until they are read. */
+  /** The statistics that it left, mean and variance; kept until they are read. */
   left: tf.Tensor[];
+  /** Puts them into the pool. */
+  add: (read: ArrayLike<number>[]) => void;
 }
 
 /** A layer under re-estimation. */
 interface Watch {
-  /** Called before the model runs on a batch. */
-  before?: () => void;
-  /** Called after it. */
+  /** Called after the model ran on a batch. */
   after?: (examples: number) => void;
   /** The layer gets what was pooled if all went well, and is else as it was. */
   end: (done: boolean) => void;
 }
 
-/** The statistics of all that passed, in float64. */
-class Pool {
-  /** Values a channel. */
-  private count = 0;
-  private readonly mean: Float64Array;
-  /** Squared deviations from the mean. */
-  private readonly squares: Float64Array;
+/** The statistics of all that passed through a layer, in float64. */
+interface Pool {
+  /** Takes a pass of so many values a channel, by the statistics that it left. */
+  take: (added: number, left: readonly tf.Tensor[]) => void;
+  /** Gives the layer's statistics their values, if anything passed. */
+  write: () => void;
+}
 
-  /** @param moving The layer's statistics, mean and variance. */
-  constructor(private readonly moving: readonly tf.Variable[]) {
-    this.mean = new Float64Array(moving[0]!.size);
-    this.squares = this.mean.slice();
-  }
-
-  /** Adds so many values a channel by their mean and variance (Chan et al. 1979, eq. 2.1). */
-  add(added: number, means: ArrayLike<number>, variances: ArrayLike<number>): void {
-    const { count, mean, squares } = this;
-    const total = count + added;
-    for (let i = 0; i < mean.length; i++) {
-      const delta = means[i]! - mean[i]!;
-      mean[i]! += (delta * added) / total;
-      squares[i]! += variances[i]! * added + (delta * delta * count * added) / total;
-    }
-    this.count = total;
-  }
-
-  /** Gives the layer's statistics their values, if any passed. */
-  write(): void {
-    const { count, mean, squares, moving } = this;
-    if (count === 0) return;
-    const pooled = [mean, squares.map((sum) => sum / count)];
-    tf.tidy(() =>
-      assign(
-        moving,
-        pooled.map((values) => tf.tensor(Float32Array.from(values), moving[0]!.shape)),
-      ),
-    );
-  }
+function poolOf(moving: readonly tf.Variable[], passes: Pass[]): Pool {
+  const { size, shape } = moving[0]!;
+  let count = 0;
+  const mean = new Float64Array(size);
+  const squares = mean.slice(); // of the deviations from it
+  return {
+    take(added, left) {
+      // Chan et al. 1979, eq. 2.1.
+      const add = ([means, variances]: ArrayLike<number>[]): void => {
+        const total = count + added;
+        for (let i = 0; i < size; i++) {
+          const delta = means![i]! - mean[i]!;
+          mean[i]! += (delta * added) / total;
+          squares[i]! += variances![i]! * added + (delta * delta * count * added) / total;
+        }
+        count = total;
+      };
+      passes.push({ left: left.map((s) => tf.keep(s)), add });
+    },
+    write() {
+      if (count === 0) return;
+      const pooled = [mean, squares.map((sum) => sum / count)];
+      const tensors = pooled.map((values) => tf.tensor(Float32Array.from(values), shape));
+      assign(moving, tensors);
+      tf.dispose(tensors);
+    },
+  };
 }
 
 /**
@@ -179,24 +173,22 @@ class Pool {
  * TimeDistributed, passes several times a batch.
  */
 function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
-  const { axis = -1, movingMean, movingVariance, call } = layer;
+  const { axis, movingMean, movingVariance, call } = layer;
   const hasOwnCall = Object.hasOwn(layer, 'call');
-  const pool = new Pool(movingOf(layer));
+  const pool = poolOf(movingOf(layer), passes);
   layer.call = function (inputs, kwargs) {
     if (!kwargs?.training) return call!.call(this, inputs, kwargs);
     const input = listOf(inputs)[0]!;
     // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
     if (input.size === 0) return tf.clone(input);
-    const axes = input.shape.map((_, i) => i);
-    axes.splice(axis, 1);
+    const axes = [...input.shape.keys()];
+    axes.splice(axis!, 1);
     const { mean, variance } = tf.moments(input, axes);
-    passes.push({
-      pool,
-      count: input.size / mean.size,
-      left: [tf.keep(mean), tf.keep(variance)],
+    pool.take(input.size / mean.size, [mean, variance]);
+    Object.assign(layer, {
+      movingMean: { read: () => mean },
+      movingVariance: { read: () => variance },
     });
-    const lent = { movingMean: { read: () => mean }, movingVariance: { read: () => variance } };
-    Object.assign(layer, lent);
     try {
       // In training it would take the same statistics once more, and average them.
       return call!.call(this, inputs, { ...kwargs, training: false });
@@ -217,20 +209,16 @@ function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
 function watchOwn(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const { momentum } = layer;
   const moving = movingOf(layer);
-  const copies = () => moving.map((s) => tf.keep(tf.clone(s)));
-  const pool = new Pool(moving);
-  const saved = copies();
+  const pool = poolOf(moving, passes);
+  const saved = moving.map((s) => tf.keep(tf.clone(s)));
   const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
   layer.momentum = 0;
-  let emptied: object;
+  if (!frozen) assign(moving, zeros);
   return {
-    before() {
-      if (!frozen) assign(moving, zeros);
-      emptied = moving[0]!.dataId;
-    },
     after(examples) {
-      const passed = !frozen && moving[0]!.dataId !== emptied;
-      if (passed) passes.push({ pool, count: examples, left: copies() });
+      if (frozen || moving[0]!.dataId === zeros[0]!.dataId) return;
+      pool.take(examples, moving.map(tf.clone));
+      assign(moving, zeros);
     },
     end(done) {
       layer.momentum = momentum;
