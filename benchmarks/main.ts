@@ -65,8 +65,9 @@ try {
   const [name, width] = values.quick ? ['ResNet-50 / 16', 16] : ['ResNet-50', 64];
   rows.push(...(await benchCheckpoint(`${name} with Adam`, resnet50Shapes(width), rounds)));
   console.log(table(rows));
-  if (values.growth) await writeGrowth(growth);
-  const results = { machine: before, loadAfter: machine().load, rounds, rows };
+  if (values.growth) await drawGrowth(growth);
+  const grown = values.growth ? { growth } : {};
+  const results = { machine: before, loadAfter: machine().load, rounds, rows, ...grown };
   const file = path.join(values.out, 'bench.json');
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   console.log(`\n${file}; load at the end ${results.loadAfter}`);
@@ -76,9 +77,8 @@ try {
   process.exitCode = 1;
 }
 
-/** Writes what was measured of growth, and a picture of each. */
-async function writeGrowth(growth: Record<Growth, GrowthPoint[]>): Promise<void> {
-  writeFileSync(path.join(values.out, 'growth.json'), `${JSON.stringify(growth, null, 2)}\n`);
+/** Draws a picture of what was measured of each growth. */
+async function drawGrowth(growth: Record<Growth, GrowthPoint[]>): Promise<void> {
   for (const [what, points] of Object.entries(growth)) {
     const { svg, png } = await render(growthChart(what as Growth, points), 1);
     writeFileSync(path.join(values.out, `growth_${what}.svg`), svg);
