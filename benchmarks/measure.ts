@@ -72,13 +72,12 @@ export async function compare(
   const repeats = Math.max(1, Math.round(ROUND / median(warm.slice(-6))));
   const times: { value: number; againstValue: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    let [value, againstValue] = [0, 0];
-    for (let i = 0; i < repeats; i++) {
-      const [of, against] = await pair();
-      value += of / repeats;
-      againstValue += against / repeats;
-    }
-    times.push({ value, againstValue });
+    const pairs: [number, number][] = [];
+    for (let i = 0; i < repeats; i++) pairs.push(await pair());
+    times.push({
+      value: median(pairs.map(([of]) => of)),
+      againstValue: median(pairs.map(([, against]) => against)),
+    });
   }
   return {
     unit: 'ms',

@@ -155,14 +155,17 @@ function poolOf(moving: readonly tf.Variable[], passes: Pass[]): Pool {
         }
         count = total;
       };
-      passes.push({ left: left.map((s) => tf.keep(s)), add });
+      passes.push({ left: left.map(tf.keep), add });
     },
     write() {
       if (count === 0) return;
       const pooled = [mean, squares.map((sum) => sum / count)];
-      const tensors = pooled.map((values) => tf.tensor(Float32Array.from(values), shape));
-      assign(moving, tensors);
-      tf.dispose(tensors);
+      tf.tidy(() =>
+        assign(
+          moving,
+          pooled.map((values) => tf.tensor(Float32Array.from(values), shape)),
+        ),
+      );
     },
   };
 }

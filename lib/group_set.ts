@@ -116,6 +116,43 @@ export class GroupSet {
   }
 
   /**
+   * What each group's base optimizer is handed for a step: every parameter at every step, in one
+   * order, because tfjs keeps its slots by position in that list (tfjs-core 4.22,
+   * momentum_optimizer.ts, `this.accumulations[i]`); one without a gradient keeps its place.
+   * Variables that are in no group are included.
+   *
+   * @throws Error for a name without a variable, a second gradient, or one of another shape, and as
+   *   {@link include}.
+   */
+  gradientsOf(gradients: NamedTensor[]): NamedTensor[][] {
+    const { list, params } = this;
+    const fits = ({ name, tensor }: NamedTensor, variable: tf.Variable): boolean =>
+      name === variable.name &&
+      // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
+      tf.util.arraysEqual((tensor ?? variable).shape, variable.shape);
+    // As most steps hand them over; the rest costs some per cent of a step of many small tensors.
+    const inOrder = !this.pending && list.length === 1 && gradients.length === params.length;
+    if (inOrder && gradients.every((gradient, i) => fits(gradient, params[i]!))) return [gradients];
+    const byName = new Map<string, tf.Tensor>();
+    const variables = gradients.map((gradient) => {
+      const { name, tensor } = gradient;
+      const variable = tf.engine().registeredVariables[name];
+      if (variable === undefined) throw new Error(`There is no variable ${name}`);
+      if (byName.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
+      byName.set(name, tensor);
+      if (fits(gradient, variable)) return variable;
+      throw new Error(
+        `The gradient for variable ${name} has shape ${shapeText(tensor.shape)}, ` +
+          `not ${shapeText(variable.shape)}`,
+      );
+    });
+    this.include(variables);
+    return this.list.map((group) =>
+      group.params.map(({ name }) => ({ name, tensor: byName.get(name)! })),
+    );
+  }
+
+  /**
    * Gives a state that came with a model its variables before a step tells them, if they are beyond
    * doubt: of all variables a single one fits each name. The model's own do, so that a second
    * one, of the model that was saved say, leaves it open.
@@ -163,34 +200,4 @@ export class GroupSet {
     if (this.list.length === 0) disposeOptimizer(this.optimizer);
     this.list.length = 0;
   }
-}
-
-/**
- * Checks gradients against the registered variables.
- *
- * @returns The variables, in order, and the gradients by name.
- * @throws Error for a name without a variable, a second gradient, or one of another shape.
- */
-export function checkGradients(gradients: readonly NamedTensor[]): {
-  variables: tf.Variable[];
-  byName: Map<string, tf.Tensor>;
-} {
-  const byName = new Map<string, tf.Tensor>();
-  const { registeredVariables } = tf.engine();
-  const variables = gradients.map(({ name, tensor }) => {
-    const variable = registeredVariables[name];
-    if (variable === undefined) throw new Error(`There is no variable ${name}`);
-    if (byName.has(name)) throw new Error(`There is more than one gradient for variable ${name}`);
-    byName.set(name, tensor);
-    // A missing gradient is tfjs's way of saying that the loss does not depend on the variable.
-    const { shape } = tensor ?? variable;
-    if (!tf.util.arraysEqual(shape, variable.shape)) {
-      throw new Error(
-        `The gradient for variable ${name} has shape ${shapeText(shape)}, ` +
-          `not ${shapeText(variable.shape)}`,
-      );
-    }
-    return variable;
-  });
-  return { variables, byName };
 }

@@ -8,7 +8,7 @@ import { getLearningRate, checkLearningRate, setLearningRate } from './learning_
 import { checkKeys, checkNumber, invalid, shown } from './options.js';
 import { alignSlots } from './optimizer_state.js';
 import { exchange } from './swap.js';
-import { checkAlive, isVariable, type NamedTensor } from './tensor_data.js';
+import { checkAlive, isVariable } from './tensor_data.js';
 
 /** A set of variables with a learning rate, hyper-parameters, slots and counters of its own. */
 export interface ParamGroup {
@@ -58,17 +58,6 @@ export class Group implements ParamGroup {
 
   set lr(learningRate: number) {
     setLearningRate(this.optimizer, learningRate);
-  }
-
-  /**
-   * Steps the base optimizer. It is handed every parameter at every step, in one order, because tfjs
-   * keeps its slots by position in that list (tfjs-core 4.22, momentum_optimizer.ts,
-   * `this.accumulations[i]`); one without a gradient keeps its place.
-   */
-  step(gradients: ReadonlyMap<string, tf.Tensor>): void {
-    this.optimizer.applyGradients(
-      this.params.map(({ name }) => ({ name, tensor: gradients.get(name) })) as NamedTensor[],
-    );
   }
 
   /** Takes the parameters into their averages; the first update copies them. */

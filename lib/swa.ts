@@ -18,9 +18,14 @@ import {
   setLearningRate,
   shownLearningRate,
 } from './learning_rate.js';
-import { checkGradients, GroupSet } from './group_set.js';
+import { GroupSet } from './group_set.js';
 import { checkKeys, checkSchedule, invalid } from './options.js';
-import { isOptimizer, type ParamGroup, type ParamGroupOptions } from './param_groups.js';
+import {
+  isOptimizer,
+  type Group,
+  type ParamGroup,
+  type ParamGroupOptions,
+} from './param_groups.js';
 import { checkStateDict, liveState, saveState, type SWAStateDict } from './state_dict.js';
 import { checkAlive, isVariable, type NamedTensor } from './tensor_data.js';
 import { fromWeights, toWeights } from './weights.js';
@@ -240,11 +245,12 @@ export class SWA extends tf.Optimizer {
     const list = Array.isArray(gradients)
       ? gradients
       : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
-    const { variables, byName } = checkGradients(list);
-    this.include(variables);
+    const ofGroups = this.groups.gradientsOf(list);
+    // A loaded state that now has its variables may have been swapped.
+    this.checkNotSwapped('step');
     this.groups.checkAlive();
     this.setSwaLr();
-    for (const group of this.groups.list) group.step(byName);
+    this.groups.list.forEach(({ optimizer }, g) => optimizer.applyGradients(ofGroups[g]!));
     this.countStep();
   }
 
@@ -269,9 +275,8 @@ export class SWA extends tf.Optimizer {
    */
   updateSwaGroup(group: ParamGroup): void {
     this.checkNotSwapped('update the average');
-    const own =
-      this.groups.list.find((candidate) => candidate === group) ??
-      invalid('group', group, 'one of paramGroups');
+    const own = group as Group;
+    if (!this.groups.list.includes(own)) invalid('group', group, 'one of paramGroups');
     own.params.forEach(checkAlive);
     own.average(this.avgFn);
   }
