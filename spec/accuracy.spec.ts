@@ -98,6 +98,12 @@ describe('accuracy benchmark: data and rates', () => {
     assert.deepEqual(rates('constant'), new Array<number>(9).fill(0.4));
     // Constant for 4 steps, then down by a quarter of 0.4 each.
     assertClose(rates('decayed'), [0.4, 0.4, 0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0], 1e-12);
+    // Constant for 2 steps, in the next two down to a quarter of it.
+    assertClose(
+      rates('annealed 0.25'),
+      [0.4, 0.4, 0.4, 0.25, ...Array<number>(5).fill(0.1)],
+      1e-12,
+    );
     // 0.2 (1 + cos(pi i / 8)): at 4 half, at 8 none, at 2 0.2 (1 + sqrt(1 / 2)).
     const cosine = rates('cosine');
     assertClose([cosine[0]!, cosine[4]!, cosine[8]!], [0.4, 0.2, 0], 1e-12);
@@ -175,7 +181,7 @@ describe('accuracy benchmark: a run', () => {
     model.dispose();
   });
 
-  for (const schedule of ['constant', 'decayed', 'cosine'] as const) {
+  for (const schedule of ['constant', 'decayed', 'cosine', 'annealed 0.2'] as const) {
     it(`is the same from any epoch on, ${schedule}`, async () => {
       const whole = await statesOf({ ...run, schedule });
       for (const [i, state] of whole.states.entries()) {
@@ -234,7 +240,8 @@ describe('accuracy benchmark: comparison', () => {
 
   /**
    * Errors that follow from length, schedule, rate, take and seed; here the best candidates are decayed
-   * 0.1, cosine 0.3, stopped early cosine 0.3, sooner 2 epochs 0.3, EMA 0.3 with 0.99, and SWA 0.3.
+   * 0.1, cosine 0.3, stopped early cosine 0.3, sooner 2 epochs 0.3, EMA 0.3 with 0.99, SWA 0.3, and
+   * annealed 0.1 to a fifth.
    */
   const errorOf = (run: Run, take: string): number => {
     const candidates: Record<string, number> = {
@@ -244,6 +251,7 @@ describe('accuracy benchmark: comparison', () => {
       '2 decayed 0.3 last': 18.5,
       '4 constant 0.3 ema 0.99': 18,
       '4 constant 0.3 swa': 17,
+      '4 annealed 0.2 0.1 swa': 16,
     };
     const what = [run.experiment.epochs, run.schedule, run.rate, take].join(' ');
     const base = candidates[what] ?? 30;
@@ -261,14 +269,14 @@ describe('accuracy benchmark: comparison', () => {
 
   it('runs once what methods share', () => {
     const runs = tuningRuns(EXPERIMENT, tuning);
-    // 3 schedules and a shorter one, 2 rates, 2 seeds.
-    assert.equal(runs.length, 16);
+    // 5 schedules and a shorter one, 2 rates, 2 seeds.
+    assert.equal(runs.length, 24);
     const constant = runs.find(({ schedule }) => schedule === 'constant')!;
     assert.sameMembers(constant.takes, ['best', 'swa', 'ema 0.9', 'ema 0.99']);
     assert.isTrue(runs.every(({ on, seed }) => on === 'validation' && seed > 1000));
     const test = finalRuns(EXPERIMENT, choose(EXPERIMENT, tuning, outcomes), [1, 2]);
-    // decayed 0.1, cosine 0.3, decayed sooner 0.3 and 0.1, constant 0.3: of two seeds.
-    assert.equal(test.length, 10);
+    // decayed 0.1, cosine 0.3, decayed sooner 0.3 and 0.1, constant 0.3, annealed 0.1: of two seeds.
+    assert.equal(test.length, 12);
     assert.isTrue(test.every(({ on, seed }) => on === 'test' && seed < 3));
     assert.sameMembers(test.find(({ schedule }) => schedule === 'cosine')!.takes, ['last', 'best']);
   });
@@ -287,10 +295,11 @@ describe('accuracy benchmark: comparison', () => {
         [2, 'decayed', 0.1, 'last', null],
         [4, 'constant', 0.3, 'ema 0.99', 18],
         [4, 'constant', 0.3, 'swa', 17],
+        [4, 'annealed 0.2', 0.1, 'swa', 16],
         [4, 'constant', 0.3, 'last', null],
       ],
     );
-    assert.equal(choices[7]!.method, "SWA's last iterate");
+    assert.equal(choices[8]!.method, "SWA's last iterate");
   });
 
   it('never sees test while it chooses', () => {
@@ -327,6 +336,7 @@ describe('accuracy benchmark: comparison', () => {
     assertClose([minutes['EMA']!.seeds, minutes['EMA']!.tuning], [2.2, 4.8], 1e-12);
     assertClose([minutes['SGD, stopped early']!.tuning], [13.2], 1e-12);
     assertClose([minutes['SGD, decayed sooner']!.tuning], [8.8], 1e-12); // two lengths
+    assertClose([minutes['SWA, annealed']!.tuning], [8.8], 1e-12); // to two fractions
     assert.equal(minutes["SWA's last iterate"]!.tuning, 0);
   });
 
@@ -440,7 +450,7 @@ describe('accuracy benchmark: the command', () => {
     const out = path.join(folder, 'out');
     const checkpoint = path.join(out, 'accuracy.checkpoint');
     const killed = await run([...quick, out], {
-      text: 'run 3/6: cosine 0.03, seed 1001, epoch 1/2',
+      text: 'run 3/10: cosine 0.03, seed 1001, epoch 1/2',
       signal: 'SIGKILL',
     });
     assert.isNull(killed.code);
@@ -454,7 +464,7 @@ describe('accuracy benchmark: the command', () => {
       `\nStopped by SIGINT; the same command goes on from ${checkpoint}.\n`,
     );
     const [noisy] = stopped.stderr.split('clean labels');
-    assert.notInclude(noisy, 'run 2/6: decayed 0.1, seed 1001', 'it was finished');
+    assert.notInclude(noisy, 'run 2/10: decayed 0.1, seed 1001', 'it was finished');
     // The epoch in which the kill came is trained again, or was just saved.
     assert.match(stopped.stderr, /resumed after epoch [12]\n/);
     const ended = await run([...quick, out]);

@@ -14,6 +14,7 @@ import {
 import { mean } from '../../examples/demo/statistics.js';
 import { markdown } from '../markdown.js';
 import {
+  fractionOf,
   METHODS,
   SWA_NAME,
   titleOf,
@@ -248,5 +249,7 @@ export function verdictOf({ interval }: Difference): 'better' | 'tied' | 'worse'
 function choiceText({ epochs, schedule, rate, take }: Choice, experiment: Experiment): string {
   if (take === 'best') return `${schedule}, ${rate}`;
   if (take.startsWith('ema ')) return `${rate}, decay ${take.slice('ema '.length)}`;
+  const fraction = fractionOf(schedule);
+  if (fraction !== null) return `${rate} to ${Number((rate * fraction).toPrecision(2))}`;
   return epochs < experiment.epochs ? `${rate}, ${epochs} epochs` : String(rate);
 }

@@ -32,8 +32,13 @@ export interface Tuning {
   lengths: number[];
 }
 
-/** How the learning rate goes from where it starts. */
-export type RateSchedule = 'constant' | 'decayed' | 'cosine';
+/** How the learning rate goes from where it starts; annealed: to this fraction of it. */
+export type RateSchedule = 'constant' | 'decayed' | 'cosine' | `annealed ${number}`;
+
+/** What an annealed rate goes down to, of where it starts; `null` for other schedules. */
+export function fractionOf(schedule: RateSchedule): number | null {
+  return schedule.startsWith('annealed ') ? Number(schedule.slice('annealed '.length)) : null;
+}
 
 /**
  * What a run is asked for: its last weights, the best ones by validation error after an epoch, or an
@@ -93,6 +98,8 @@ export const METHODS: readonly Method[] = [
     from: (tuning) => tuning.decays.flatMap((decay) => tried(['constant', `ema ${decay}`])(tuning)),
   },
   { name: SWA_NAME, from: tried(['constant', 'swa']) },
+  // Added last: the rate goes down before averaging starts, as in the paper, section 4.1, and by SWALR.
+  { name: 'SWA, annealed', from: tried(['annealed 0.5', 'swa'], ['annealed 0.2', 'swa']) },
   { name: "SWA's last iterate", from: tried(['constant', 'last']), untuned: SWA_NAME },
 ];
 

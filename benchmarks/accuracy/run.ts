@@ -26,6 +26,7 @@ import { BATCH, MOMENTUM } from '../../examples/demo/schedule.js';
 import { trainEpoch } from '../../examples/demo/training.js';
 import {
   createNet,
+  fractionOf,
   type Experiment,
   type RateSchedule,
   type Split,
@@ -103,7 +104,14 @@ export function rateOf(schedule: RateSchedule, rate: number, steps: number): Sch
   if (schedule === 'constant') return constant(rate);
   if (schedule === 'cosine') return cosineAnnealing({ from: rate, to: 0, steps });
   const half = steps / 2;
-  return sequence([[constant(rate), half], linear({ from: rate, to: 0, steps: half })]);
+  const fraction = fractionOf(schedule);
+  if (fraction === null) {
+    return sequence([[constant(rate), half], linear({ from: rate, to: 0, steps: half })]);
+  }
+  // Down over the second quarter, before averaging starts.
+  const quarter = Math.floor(half / 2);
+  const annealing = linear({ from: rate, to: rate * fraction, steps: half - quarter });
+  return sequence([[constant(rate), quarter], annealing]);
 }
 
 class Training {
