@@ -143,21 +143,24 @@ export async function benchAverage(
   await upload(params);
 
   const reference = yardstick.start(first, second, shapes);
-  let count = 1;
-  const result = await compare(
-    () => swa.updateSwa(),
-    () => {
-      count += 1;
-      reference.update(ema ? 1 - 0.99 : 1 / count);
-    },
-    rounds,
-    fence,
-  );
+  let [ours, theirs] = [1, 1];
+  const update = (): void => {
+    ours += 1;
+    swa.updateSwa();
+  };
+  const updateReference = (): void => {
+    theirs += 1;
+    reference.update(ema ? 1 - 0.99 : 1 / theirs);
+  };
+  const result = await compare(update, updateReference, rounds, fence);
 
+  // What came out must be the same after as many updates.
+  while (ours < theirs) update();
+  while (theirs < ours) updateReference();
   swa.swapSwaSgd();
   const [average, expected] = [await valuesOf(params), await reference.average()];
   // Every update rounds, each of the two in its own way: 100,000 of them where tensors are small.
-  const tolerance = Math.max(1e-5, 1e-7 * Math.sqrt(count));
+  const tolerance = Math.max(1e-5, 1e-7 * Math.sqrt(ours));
   const wrong = average.findIndex((value, i) => !(Math.abs(value - expected[i]!) < tolerance));
   if (wrong >= 0) throw new Error(`Another average: ${average[wrong]}, not ${expected[wrong]}`);
   swa.dispose();

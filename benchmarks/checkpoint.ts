@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadStateDict, saveStateDict, type TensorData } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
-import { median, type Row } from './measure.js';
+import { compare, type Row } from './measure.js';
 import { sizeOf } from './shapes.js';
 
 /** What an SWA with Adam has a parameter: two slots and an average. */
@@ -44,11 +44,6 @@ export async function benchCheckpoint(
   const checkpoint = fileSystem(path.join(folder, 'state.swa'));
   const plain = path.join(folder, 'plain.bin');
 
-  const time = async (f: () => Promise<unknown>): Promise<number> => {
-    const start = performance.now();
-    await f();
-    return performance.now() - start;
-  };
   const write = async (): Promise<void> => {
     const handle = await open(plain, 'w');
     await handle.writev(all);
@@ -63,26 +58,28 @@ export async function benchCheckpoint(
     if (!back.every(({ values }, i) => Buffer.from(values.buffer).equals(all[i]!))) {
       throw new Error('Another state came back');
     }
-    const times = { save: [], write: [], load: [], read: [] } as Record<string, number[]>;
-    for (let i = 0; i < rounds; i++) {
-      times['save']!.push(await time(() => saveStateDict(checkpoint, state)));
-      times['write']!.push(await time(write));
-      times['load']!.push(await time(() => loadStateDict(checkpoint)));
-      times['read']!.push(await time(() => readFile(plain)));
-    }
-    const row = (subject: string, reference: string, peak: number): Row => {
-      const [of, against] = [times[subject]!, times[reference]!];
-      return {
-        backend: 'none',
-        what: `${subject} ${what}, ${(bytes / 1e6).toFixed(0)} MB (peak + ${peak.toFixed(0)} MB)`,
-        unit: 'ms',
-        value: median(of),
-        against: `fs ${reference}`,
-        againstValue: median(against),
-        ratio: median(of.map((ms, i) => ms / against[i]!)),
-      };
-    };
-    return [row('save', 'write', saving), row('load', 'read', loading)];
+    const rowOf = async (
+      subject: string,
+      peak: number,
+      f: () => Promise<unknown>,
+      reference: string,
+      g: () => Promise<unknown>,
+    ): Promise<Row> => ({
+      backend: 'none',
+      what: `${subject} ${what}, ${(bytes / 1e6).toFixed(0)} MB (peak + ${peak.toFixed(0)} MB)`,
+      against: `fs ${reference}`,
+      ...(await compare(f, g, rounds)),
+    });
+    return [
+      await rowOf('save', saving, () => saveStateDict(checkpoint, state), 'write', write),
+      await rowOf(
+        'load',
+        loading,
+        () => loadStateDict(checkpoint),
+        'read',
+        () => readFile(plain),
+      ),
+    ];
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,4 +1,5 @@
 /** Times alternatives against each other, round by round, and shows the result. Knows no tfjs. */
+import { Bench } from 'tinybench';
 import { markdown } from './markdown.js';
 
 /** One line of the table. */
@@ -27,20 +28,15 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** How long a round lasts, and both take to get warm, in milliseconds. */
-const ROUND = 200;
-const WARM_UP = 500;
+/** How long either is called in a round, at least once, and before the first, in milliseconds. */
+const TIME = 100;
+const WARM_UP = 300;
 
 /**
- * Times `subject` against `reference` in interleaved rounds, so that both meet the same machine.
- * Within a round of about 200 ms their calls alternate, one by one, so that short disturbances meet
- * both; which of a pair goes first is drawn, because garbage is collected at even intervals, and a
- * regular order had it fall to the same one always. Both are called as often, and are warmed up
- * before. The clock stops when `fence` resolves, which is when a device has done all that it was
- * told.
- *
- * A loop of our own, because tinybench and mitata time one task after the other: on a machine that
- * others use, what changes between two tasks is more than what we measure.
+ * Times `subject` against `reference` with tinybench in interleaved rounds, because on a machine that
+ * others use, more changes between two long measurements than we measure. Which comes first in a round
+ * is drawn. The number of a round is the median of its calls: garbage is collected in lumps. The clock
+ * stops when `fence` resolves, which is when a device has done all that it was told.
  */
 export async function compare(
   subject: () => unknown,
@@ -48,36 +44,31 @@ export async function compare(
   rounds: number,
   fence: () => Promise<void> = async () => {},
 ): Promise<Comparison> {
-  const time = async (f: () => unknown): Promise<number> => {
-    const start = performance.now();
-    const result = f();
-    if (result instanceof Promise) await result;
-    await fence();
-    return performance.now() - start;
-  };
-  const pair = async (): Promise<[number, number]> => {
-    if (Math.random() < 0.5) {
-      const value = await time(subject);
-      return [value, await time(reference)];
-    }
-    const againstValue = await time(reference);
-    return [await time(subject), againstValue];
-  };
-  const start = performance.now();
-  const warm: number[] = [];
-  while (warm.length < 6 || performance.now() - start < WARM_UP) {
-    const [of, against] = await pair();
-    warm.push(of + against);
-  }
-  const repeats = Math.max(1, Math.round(ROUND / median(warm.slice(-6))));
   const times: { value: number; againstValue: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    const pairs: [number, number][] = [];
-    for (let i = 0; i < repeats; i++) pairs.push(await pair());
-    times.push({
-      value: median(pairs.map(([of]) => of)),
-      againstValue: median(pairs.map(([, against]) => against)),
+    const bench = new Bench({
+      time: TIME,
+      iterations: 1,
+      warmup: round === 0,
+      warmupTime: WARM_UP,
+      warmupIterations: 3,
+      throws: true,
     });
+    const inOrder = [subject, reference];
+    if (Math.random() < 0.5) inOrder.reverse();
+    for (const f of inOrder) {
+      bench.add(f === subject ? 'subject' : 'reference', async () => {
+        await f();
+        await fence();
+      });
+    }
+    await bench.run();
+    const medianOf = (name: string): number => {
+      const result = bench.getTask(name)?.result;
+      if (result?.state !== 'completed') throw new Error(`${name}: ${result?.state}`);
+      return result.latency.p50;
+    };
+    times.push({ value: medianOf('subject'), againstValue: medianOf('reference') });
   }
   return {
     unit: 'ms',

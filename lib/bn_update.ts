@@ -187,7 +187,7 @@ function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
     const axes = [...input.shape.keys()];
     axes.splice(axis!, 1);
     const { mean, variance } = tf.moments(input, axes);
-    pool.take(input.size / mean.size, [mean, variance]);
+    if (!frozen) pool.take(input.size / mean.size, [mean, variance]);
     Object.assign(layer, {
       movingMean: { read: () => mean },
       movingVariance: { read: () => variance },
@@ -203,7 +203,7 @@ function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
     end(done) {
       if (hasOwnCall) layer.call = call!;
       else delete layer.call;
-      if (done && !frozen) pool.write();
+      if (done) pool.write();
     },
   };
 }
