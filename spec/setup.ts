@@ -15,4 +15,6 @@ export const mochaHooks = rootHooks(async () => {
   if (name === 'tensorflow') await import('./node_gpu/import.js');
   assert.isTrue(await tf.setBackend(name), `backend ${name} does not start`);
   await tf.ready();
+  // At its first use the cpu backend greets through console.warn, which specs listen to.
+  tf.dispose(tf.zeros([1]));
 });
