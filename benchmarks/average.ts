@@ -1,6 +1,7 @@
 /**
- * One update of the running average against the fastest that a backend can be expected to do. It
- * uses the public door alone, and checks that both come to the same average.
+ * One update of the running average against the fastest that a backend can be expected to do, and
+ * against other libraries. It averages through the public door, and checks that the first two come to
+ * the same average.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { emaAvgFn, SWA } from 'tfjs-swa';
@@ -109,21 +110,29 @@ async function valuesOf(variables: readonly tf.Variable[]): Promise<Float32Array
   return all;
 }
 
+/** Other libraries' updates of an average. Each times itself, for tinybench. */
+export interface Peers {
+  list: { against: string; update: () => Promise<{ overriddenDuration: number }> }[];
+  stop(): void;
+}
+
 interface AverageOptions {
   /** An EMA, not the equal average. */
   ema?: boolean;
   /** Parameter groups that the variables are cut into; default 1. */
   groups?: number;
   hasGoal?: boolean;
+  /** Starts peers that average tensors of the shapes. */
+  startPeers?: ((shapes: readonly number[][]) => Promise<Peers>) | undefined;
 }
 
-/** Measures `SWA.updateSwa` on variables of the shapes. */
+/** Measures `SWA.updateSwa` on variables of the shapes, against the yardstick and then the peers. */
 export async function benchAverage(
   what: string,
   shapes: readonly number[][],
   rounds: number,
-  { ema = false, groups = 1, hasGoal = true }: AverageOptions = {},
-): Promise<Row> {
+  { ema = false, groups = 1, hasGoal = true, startPeers }: AverageOptions = {},
+): Promise<Row[]> {
   const backend = tf.getBackend();
   const yardstick = YARDSTICKS[backend]!;
   const size = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
@@ -152,7 +161,18 @@ export async function benchAverage(
     theirs += 1;
     reference.update(ema ? 1 - 0.99 : 1 / theirs);
   };
+  const { against, goal } = yardstick;
   const result = await compare(update, updateReference, rounds, fence);
+  const rows: Row[] = [{ backend, what, against, ...(hasGoal ? { goal } : {}), ...result }];
+
+  const peers = await startPeers?.(shapes);
+  for (const { against, update: updatePeer } of peers?.list ?? []) {
+    const result = await compare(update, updatePeer, rounds, fence);
+    // The goal is for the backend that, like the peer at one thread, has SIMD and one thread.
+    const goal = backend === 'wasm' ? { goal: 1 } : {};
+    rows.push({ backend, what, against, ...goal, ...result });
+  }
+  peers?.stop();
 
   // What came out must be the same after as many updates.
   while (ours < theirs) update();
@@ -166,6 +186,5 @@ export async function benchAverage(
   swa.dispose();
   tf.dispose(params);
   reference.dispose?.();
-  const { against, goal } = yardstick;
-  return { backend, what, against, ...(hasGoal ? { goal } : {}), ...result };
+  return rows;
 }

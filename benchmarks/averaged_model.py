@@ -1,6 +1,8 @@
-"""Times torch's AveragedModel on tensors of the shapes on stdin; prints milliseconds as JSON."""
+"""Updates torch's AveragedModel at one thread: the shapes on the first line of stdin, then the names.
+
+Each line with a name is one update, and is answered by the milliseconds that it took.
+"""
 import json
-import statistics
 import sys
 import time
 
@@ -8,28 +10,29 @@ import torch
 from torch.optim import swa_utils
 
 torch.set_num_threads(1)
-request = json.load(sys.stdin)
 
 
 class Tensors(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, shapes):
         super().__init__()
-        self.all = torch.nn.ParameterList([torch.nn.Parameter(torch.rand(*s)) for s in request["shapes"]])
+        self.all = torch.nn.ParameterList([torch.nn.Parameter(torch.rand(*s)) for s in shapes])
 
 
-def measure(**options):
-    model = Tensors()
-    averaged = swa_utils.AveragedModel(model, **options)
-    times = []
-    with torch.no_grad():
-        for round in range(3 + request["rounds"]):
-            start = time.perf_counter()
-            averaged.update_parameters(model)
-            times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times[3:])
+def answer(value):
+    print(json.dumps(value), flush=True)
 
 
-result = {"AveragedModel": measure()}
+model = Tensors(json.loads(sys.stdin.readline()))
+averages = {"AveragedModel": swa_utils.AveragedModel(model)}
 if hasattr(swa_utils, "get_swa_multi_avg_fn"):
-    result["AveragedModel, multi_avg_fn"] = measure(multi_avg_fn=swa_utils.get_swa_multi_avg_fn())
-print(json.dumps({"version": torch.__version__, "ms": result}))
+    averages["AveragedModel, multi_avg_fn"] = swa_utils.AveragedModel(
+        model, multi_avg_fn=swa_utils.get_swa_multi_avg_fn()
+    )
+answer({"version": torch.__version__, "names": list(averages)})
+
+with torch.no_grad():
+    for line in sys.stdin:
+        averaged = averages[line.strip()]
+        start = time.perf_counter()
+        averaged.update_parameters(model)
+        answer(1e3 * (time.perf_counter() - start))

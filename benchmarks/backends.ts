@@ -22,6 +22,8 @@ export async function startBackend(name: string): Promise<void> {
   }
   if (name === 'tensorflow') {
     process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3';
+    // One thread, as all that it is measured against.
+    process.env['TF_NUM_INTRAOP_THREADS'] ??= '1';
     createRequire(nodeGpu)('@tensorflow/tfjs-node-gpu');
   }
   if (!(await tf.setBackend(name))) throw new Error(`The backend ${name} does not start`);

@@ -24,7 +24,7 @@ function averaged(shapes: readonly number[][]): {
   return { swa, params, size, bytes: tf.memory().numBytes - before };
 }
 
-/** Kernels that a swap runs, and bytes that an average takes beside the parameters. */
+/** Kernels that a swap runs, and bytes that an average takes beside the parameters, for good and at a time. */
 export async function benchSwapAndMemory(
   model: string,
   shapes: readonly number[][],
@@ -36,6 +36,9 @@ export async function benchSwapAndMemory(
     return [];
   });
   const ran = kernels.length;
+  swa.swapSwaSgd();
+  const temporaries = peakBytes(() => swa.updateSwa());
+  const largest = 4 * Math.max(...shapes.map(sizeOf));
   swa.dispose();
   tf.dispose(params);
   const row = { backend, goal: 0, against: 'nothing', againstValue: 0 };
@@ -64,7 +67,35 @@ export async function benchSwapAndMemory(
       ratio: bytes / (4 * size),
       goal: 1,
     },
+    {
+      backend,
+      what: `temporaries of an update at their peak, ${model}`,
+      unit: 'MB',
+      value: temporaries / 1e6,
+      against: 'the largest tensor',
+      againstValue: largest / 1e6,
+      ratio: temporaries / largest,
+      goal: 1,
+    },
   ];
+}
+
+/** The bytes of the tensors that `f` holds at a time beyond those before, at most. */
+function peakBytes(f: () => void): number {
+  const engine = tf.engine() as unknown as { trackTensor: (...args: unknown[]) => void };
+  const { trackTensor } = engine;
+  const before = tf.memory().numBytes;
+  let peak = 0;
+  engine.trackTensor = (...args) => {
+    trackTensor.apply(engine, args);
+    peak = Math.max(peak, tf.memory().numBytes - before);
+  };
+  try {
+    f();
+  } finally {
+    delete (engine as Partial<typeof engine>).trackTensor;
+  }
+  return peak;
 }
 
 /** `stateDict()` of SGD, whose state is the averages, against copying as many bytes. */

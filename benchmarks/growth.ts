@@ -53,10 +53,10 @@ export async function benchGrowth(
     for (const x of quick ? xs.slice(0, -1) : xs) {
       const { tensors, size, groups = 1 } = cut(x);
       const shapes = new Array<number[]>(tensors).fill([size]);
-      const row = await benchAverage(what, shapes, rounds, { groups });
+      const [row] = await benchAverage(what, shapes, rounds, { groups });
       found[what as Growth].push(
-        { x, size: tensors * size, ms: row.value, series: row.backend },
-        { x, size: tensors * size, ms: row.againstValue, series: row.against },
+        { x, size: tensors * size, ms: row!.value, series: row!.backend },
+        { x, size: tensors * size, ms: row!.againstValue, series: row!.against },
       );
     }
   }

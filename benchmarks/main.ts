@@ -20,9 +20,9 @@ import { benchGrowth, type Growth, type GrowthPoint } from './growth.js';
 import { growthChart } from './growth_chart.js';
 import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
-import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';
+import { resnet50Shapes } from './shapes.js';
 import { runSuite } from './suite.js';
-import { benchTorch, hasTorch } from './torch.js';
+import { hasTorch, startTorch } from './torch.js';
 
 const { values } = parseArgs({
   options: {
@@ -41,11 +41,6 @@ if (!values.plain) await import('tfjs-swa/kernels');
 const torch = values.torch && hasTorch();
 if (values.torch && !torch) console.warn('torch cannot be imported: its rows are left out');
 
-const models: Record<string, number[][]> = {
-  'average, ResNet-50': resnet50Shapes(),
-  'average, MobileNetV2': mobileNetV2Shapes(),
-};
-
 try {
   const before = machine();
   console.log(`${machineText(before)}; medians of ${rounds} rounds\n`);
@@ -54,12 +49,11 @@ try {
   const growth: Record<Growth, GrowthPoint[]> = { parameters: [], tensors: [], groups: [] };
   for (const backend of values.backend) {
     await startBackend(backend);
-    await runSuite(rounds, values.quick, (row) => {
+    const onRow = (row: Row): void => {
       rows.push(row);
       console.error(`${row.backend}: ${row.what}, ${row.ratio.toFixed(3)} of ${row.against}`);
-      const shapes = models[row.what];
-      if (torch && shapes) rows.push(...benchTorch(row, shapes, rounds));
-    });
+    };
+    await runSuite(rounds, values.quick, onRow, torch ? startTorch : undefined);
     if (values.growth) await benchGrowth(rounds, values.quick, growth);
   }
   const [name, width] = values.quick ? ['ResNet-50 / 16', 16] : ['ResNet-50', 64];

@@ -36,7 +36,8 @@ const WARM_UP = 300;
  * Times `subject` against `reference` with tinybench in interleaved rounds, because on a machine that
  * others use, more changes between two long measurements than we measure. Which comes first in a round
  * is drawn. The number of a round is the median of its calls: garbage is collected in lumps. The clock
- * stops when `fence` resolves, which is when a device has done all that it was told.
+ * stops when `fence` resolves, which is when a device has done all that it was told; who has timed
+ * itself returns tinybench's `{overriddenDuration}`.
  */
 export async function compare(
   subject: () => unknown,
@@ -58,8 +59,9 @@ export async function compare(
     if (Math.random() < 0.5) inOrder.reverse();
     for (const f of inOrder) {
       bench.add(f === subject ? 'subject' : 'reference', async () => {
-        await f();
+        const result = await f();
         await fence();
+        return result;
       });
     }
     await bench.run();

@@ -1,4 +1,4 @@
-/** The rows of the GPU backends in a page, which browser.ts bundles and opens as `/?backend=NAME`. */
+/** The rows of the GPU backends in a page, which browser.ts bundles and opens. */
 import '@tensorflow/tfjs-backend-webgl';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
@@ -20,11 +20,11 @@ async function bench(backend: string, rounds: number, quick: boolean): Promise<R
     errors.push((event as Event & { error: Error }).error.message),
   );
   const rows = quick
-    ? [await benchAverage('average, ResNet-50 / 16', resnet50Shapes(16, 250), rounds)]
+    ? await benchAverage('average, ResNet-50 / 16', resnet50Shapes(16, 250), rounds)
     : [
-        await benchAverage('average, ResNet-50', resnet50Shapes(), rounds),
-        await benchAverage('EMA, ResNet-50', resnet50Shapes(), rounds, { ema: true }),
-        await benchAverage('average, MobileNetV2', mobileNetV2Shapes(), rounds),
+        ...(await benchAverage('average, ResNet-50', resnet50Shapes(), rounds)),
+        ...(await benchAverage('EMA, ResNet-50', resnet50Shapes(), rounds, { ema: true })),
+        ...(await benchAverage('average, MobileNetV2', mobileNetV2Shapes(), rounds)),
       ];
   if (errors.length > 0) throw new Error(errors.join('\n'));
   return rows;

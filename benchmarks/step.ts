@@ -1,4 +1,6 @@
-/** A step of the wrapper, without an update of the average, against one of the bare optimizer. */
+/**
+ * A step of the wrapper in automatic mode, before averaging starts, against one of the bare optimizer.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import { SWA } from 'tfjs-swa';
 import { fence } from './device.js';
@@ -45,7 +47,7 @@ async function withBoth(
 ): Promise<Row> {
   // One optimizer, bare and wrapped: of two, one is some per cent faster by where its slots lie.
   const bare = tf.train.momentum(1e-4, 0.9);
-  const swa = new SWA(bare);
+  const swa = new SWA(bare, { swaStart: 1e9, swaFreq: 1, swaLr: 0.01 });
   const result = await compare(
     () => step(swa),
     () => step(bare),

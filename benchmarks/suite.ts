@@ -1,6 +1,6 @@
 /** All rows of the table on the current backend, in Node or in a page. */
 import * as tf from '@tensorflow/tfjs-core';
-import { benchAverage } from './average.js';
+import { benchAverage, type Peers } from './average.js';
 import { benchBnUpdate, benchStateDict, benchSwapAndMemory } from './costs.js';
 import { benchEpoch } from './epoch.js';
 import type { Row } from './measure.js';
@@ -20,26 +20,33 @@ for (const [name, [shapes, tensors, values]] of Object.entries(whole)) {
 
 const tiny = (length: number): number[][] => Array.from({ length }, () => [16]);
 
-/** @param quick A ResNet-50 of a sixteenth of the channels, and no MobileNetV2. */
+/**
+ * @param quick A ResNet-50 of a sixteenth of the channels, and no MobileNetV2.
+ * @param startPeers Starts other libraries to measure the average against.
+ */
 export async function runSuite(
   rounds: number,
   quick: boolean,
   onRow: (row: Row) => void,
+  startPeers?: (shapes: readonly number[][]) => Promise<Peers>,
 ): Promise<void> {
+  const average = async (...args: Parameters<typeof benchAverage>): Promise<void> =>
+    (await benchAverage(...args)).forEach(onRow);
   const before = tf.memory().numTensors;
   const resnet = quick ? resnet50Shapes(16, 250) : whole['ResNet-50'][0];
   const name = quick ? 'ResNet-50 / 16' : 'ResNet-50';
-  onRow(await benchAverage(`average, ${name}`, resnet, rounds));
-  onRow(await benchAverage(`EMA, ${name}`, resnet, rounds, { ema: true }));
-  // On tfjs-node an op costs more than the memory of a small tensor, and the goal is for large ones.
-  const hasGoal = tf.getBackend() !== 'tensorflow';
+  await average(`average, ${name}`, resnet, rounds, { startPeers });
+  await average(`EMA, ${name}`, resnet, rounds, { ema: true });
   if (!quick) {
-    onRow(await benchAverage('average, MobileNetV2', whole.MobileNetV2[0], rounds, { hasGoal }));
+    // On tfjs-node an op costs more than the memory of a small tensor, and the goal is for large ones.
+    const hasGoal = tf.getBackend() !== 'tensorflow';
+    await average('average, MobileNetV2', whole.MobileNetV2[0], rounds, { hasGoal, startPeers });
   }
   // What the wrapper adds does not grow with the tensors: small ones show it best.
   onRow(await benchStep('step, ResNet-50 / 16', resnet50Shapes(16, 250), rounds, 1.02));
   onRow(await benchStep('step, 161 tiny tensors', tiny(161), rounds, 1.02));
   onRow(await benchStep('step, 20 tiny tensors', tiny(20), rounds, 1.05));
+  onRow(await benchMinimize('minimize, 161 tiny tensors', tiny(161), rounds, 1.02));
   onRow(await benchMinimize('minimize, 20 tiny tensors', tiny(20), rounds, 1.05));
   for (const row of await benchSwapAndMemory(name, resnet)) onRow(row);
   onRow(await benchStateDict(name, resnet, rounds));
