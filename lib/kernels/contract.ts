@@ -8,7 +8,9 @@
  * asking tfjs, and `import 'tfjs-swa/kernels'` may come before or after the backend's import.
  *
  * What a kernel promises:
- * - The result is that of the plain ops within one float32 rounding; NaN and infinity included.
+ * - The result is that of the plain ops within one float32 rounding, in NaN and infinity too. (Two on
+ *   tfjs-node, see node.ts; and cpu, which rounds once at the end, stays finite where `value - average`
+ *   alone is beyond float32.)
  * - It never writes through an alias: a tensor that shares the buffer's data (a clone, a reshape, the
  *   variable that the average started from), and an array that the backend handed out or was handed,
  *   keep their values. In place therefore only where the data has one owner

@@ -1,13 +1,14 @@
 /**
- * The fused update on tfjs-node, whose tensors cannot be written to but whose TensorFlow has
- * variables: the average is kept as a sum in one of those, times a factor, and the update is one op
- * that adds to the sum. It knows nothing of averages beyond the weight.
+ * The fused update on tfjs-node, whose tensors cannot be written to but whose TensorFlow has variables:
+ * the average lies in one of those from its first update until somebody asks for the tensor, and an
+ * update is one op in place. It knows nothing of averages beyond the weight.
  *
- * With `average = scale * sum`, `average + (value - average) * weight` has the scale
- * `scale * (1 - weight)` and the sum `sum + value * weight / scale`, of the new scale. The average
- * itself is made when somebody asks for the tensor, and the next update begins a new sum. Beyond
- * the numbers of float32 it differs from the plain ops: an average that is infinite stays so, where
- * the plain ops make NaN of it, and a sum of values near 3e38 overflows before their average.
+ * No op of TensorFlow's does `average + (value - average) * weight` in place. The step of proximal
+ * gradient descent, `(x - rate * gradient) / (1 + l2 * rate)`, is that with `rate = -a`, `l2 = -1` and
+ * `a = weight / (1 - weight)`; `a` is one for which `1 + a` is a float32, so that the weights of average
+ * and value add up to 1 exactly and an average of equal values stays what it is. Beyond the numbers of
+ * float32 it differs from the plain ops: an average that is infinite stays so, where the plain ops make
+ * NaN of it, and `average + a * value` can overflow where values are near 3e38.
  */
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { CountsReferences, Update } from './contract.js';
@@ -63,119 +64,91 @@ interface NodeBackend extends CountsReferences {
   getInputTensorIds?(tensors: TensorInfo[]): number[];
 }
 
-/** A TensorFlow variable, by the tensor that refers to it, and what its content is times. */
-interface Sum {
-  readonly variable: number;
-  scale: number;
-  /** Makes the average, and it alone the entry's. */
-  end(): void;
-}
-
 /** The name that has TensorFlow make a new variable each time (its `ResourceHandle`). */
 const ANONYMOUS = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347';
 
-/** Below it a new sum is begun: an EMA's scale falls without end, and its sum rises. */
-const LEAST_SCALE = 2 ** -24;
+/** Rounding `1 + a` puts a weight off by 2^-24 at most: within this range less than 1 % of it. */
+const LEAST = 2 ** -17;
+/** Beyond it the average is all but the value itself. */
+const MOST = 1 - 2 ** -24;
 
-/** The sums of the averages whose tensor nobody has asked for. */
-const sums = new WeakMap<Entry, Sum>();
+/** TensorFlow's variables that hold averages, by the tensors that refer to them. */
+const variables = new WeakMap<Entry, number>();
+
+/** The numbers of the latest update as tensors: one group has them in common. */
+const numbers = new WeakMap<Binding, { weight: number; ids: number[] }>();
 
 export function nodeAverage(backend: NodeBackend, weight: number): Update | null {
   const { binding, tensorMap } = backend;
   if (!tensorMap || !backend.getInputTensorIds || !binding || !hasNeeded(binding)) return null;
   return (buffer, value) => {
-    if (backend.refCount(buffer.dataId) !== 1) return false;
-    const scaled = (scale: number): number => scale * (1 - weight);
-    if (scaled(1) < LEAST_SCALE) return false; // The average is all but the value itself.
+    if (backend.refCount(buffer.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
     const entry = tensorMap.get(buffer.dataId);
     // Gives the values of a tensor that no op has taken yet to TensorFlow.
     if (entry.values != null) backend.getInputTensorIds!([buffer]);
     const [current] = backend.getInputTensorIds!([value]);
-    let sum = sums.get(entry);
-    if (sum && scaled(sum.scale) < LEAST_SCALE) {
-      sum.end();
-      sum = undefined;
-    }
-    sum ??= beginSum(binding, entry);
-    sum.scale = scaled(sum.scale);
-    const alpha = scalar(binding, -weight / sum.scale);
-    execute(binding, 'ResourceApplyGradientDescent', [], [sum.variable, alpha, current!], 0);
-    binding.deleteTensor(alpha);
+    const variable = variables.get(entry) ?? beginVariable(binding, entry);
+    const inputs = [variable, ...numbersOf(binding, weight), current!];
+    execute(binding, 'ResourceApplyProximalGradientDescent', inputs, 0);
     return true;
   };
 }
 
-/** Moves the average out of the entry's tensor into a sum; the entry makes it anew when asked. */
-function beginSum(binding: Binding, entry: Entry): Sum {
+/** Rate, l1 and l2 of the op for a weight. */
+function numbersOf(binding: Binding, weight: number): number[] {
+  const last = numbers.get(binding);
+  if (last?.weight === weight) return last.ids;
+  last?.ids.forEach((id) => binding.deleteTensor(id));
+  const a = Math.fround(1 + weight / (1 - weight)) - 1;
+  const ids = [-a, 0, -1].map((value) => scalar(binding, value));
+  numbers.set(binding, { weight, ids });
+  return ids;
+}
+
+/** Moves the average out of the entry's tensor into a variable; who asks for the tensor ends that. */
+function beginVariable(binding: Binding, entry: Entry): number {
   const { id, shape } = entry;
-  const [variable] = binding.executeOp(
+  const dtype = { name: 'dtype', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
+  const [{ id: variable }] = binding.executeOp(
     'VarHandleOp',
     [
-      { name: 'dtype', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT },
+      dtype,
       { name: 'shape', type: binding.TF_ATTR_SHAPE, value: shape },
       { name: 'container', type: binding.TF_ATTR_STRING, value: '' },
       { name: 'shared_name', type: binding.TF_ATTR_STRING, value: ANONYMOUS },
     ],
     [],
     1,
-  );
+  ) as [{ id: number }];
+  // A copy: the tensor may lie in an array of the caller's.
+  const one = scalar(binding, 1);
+  const [copy] = execute(binding, 'Mul', [id, one], 1) as [number];
+  binding.executeOp('AssignVariableOp', [dtype], [variable, copy], 0);
+  for (const tensor of [one, copy, id]) binding.deleteTensor(tensor);
+  variables.set(entry, variable);
   const show = (value: number): void => {
-    sums.delete(entry);
+    variables.delete(entry);
     Object.defineProperty(entry, 'id', { value, writable: true, configurable: true });
   };
-  const end = (): void => show(endSum(binding, sum));
-  const sum: Sum = { variable: variable!.id, scale: 1, end };
-  // A copy: the tensor may lie in an array of the caller's.
-  const copy = scaledBy(binding, id, 1);
-  assign(binding, sum.variable, copy);
-  binding.deleteTensor(copy);
-  binding.deleteTensor(id);
-  sums.set(entry, sum);
   Object.defineProperty(entry, 'id', {
     configurable: true,
     get() {
-      end();
+      const [average] = binding.executeOp('ReadVariableOp', [dtype], [variable], 1);
+      binding.executeOp('DestroyResourceOp', [], [variable], 0);
+      binding.deleteTensor(variable);
+      show(average!.id);
       return entry.id;
     },
     set: show,
   });
-  return sum;
-}
-
-/** The average as a tensor; the sum is gone. */
-function endSum(binding: Binding, { variable, scale }: Sum): number {
-  const dtype = { name: 'dtype', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
-  const [sum] = binding.executeOp('ReadVariableOp', [dtype], [variable], 1);
-  const average = scaledBy(binding, sum!.id, scale);
-  binding.deleteTensor(sum!.id);
-  binding.executeOp('DestroyResourceOp', [], [variable], 0);
-  binding.deleteTensor(variable);
-  return average;
-}
-
-function assign(binding: Binding, variable: number, value: number): void {
-  const dtype = { name: 'dtype', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
-  binding.executeOp('AssignVariableOp', [dtype], [variable, value], 0);
-}
-
-function scaledBy(binding: Binding, tensor: number, factor: number): number {
-  const scale = scalar(binding, factor);
-  const [product] = execute(binding, 'Mul', [], [tensor, scale], 1);
-  binding.deleteTensor(scale);
-  return product!.id;
+  return variable;
 }
 
 const scalar = (binding: Binding, value: number): number =>
   binding.createTensor([], binding.TF_FLOAT, Float32Array.of(value));
 
-/** An op whose tensors are all float32. */
-function execute(
-  binding: Binding,
-  name: string,
-  attributes: Attribute[],
-  inputs: number[],
-  outputs: number,
-): { id: number }[] {
+/** An op whose tensors are all float32; returns the tensors that it makes. */
+function execute(binding: Binding, name: string, inputs: number[], outputs: number): number[] {
   const type = { name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
-  return binding.executeOp(name, [type, ...attributes], inputs, outputs);
+  return binding.executeOp(name, [type], inputs, outputs).map(({ id }) => id);
 }

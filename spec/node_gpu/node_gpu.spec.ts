@@ -9,6 +9,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadStateDict, saveStateDict, SWA, updateBn } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
+import { nodeAverage } from '../../lib/kernels/node.js';
 import { assertClose, half, own, random, valuesOf, variable } from '../support.js';
 import '../wasm.js';
 
@@ -74,6 +75,18 @@ describe('tfjs-node-gpu', () => {
     }
     const [, accuracy] = (model.evaluate(x, y) as tf.Scalar[]).map(own);
     assert.equal((await accuracy!.data())[0], 1);
+  });
+
+  it('leaves to tfjs what the op of a fused update would round too much', async () => {
+    const [buffer, value] = [variable([1]), variable([3])];
+    const update = (weight: number): boolean =>
+      nodeAverage(tf.backend() as never, weight)!(buffer, value);
+    for (const weight of [0, 2 ** -25, 2 ** -18, 1 - 2 ** -25, 1]) assert.isFalse(update(weight));
+    assert.deepEqual([...(await buffer.data())], [1]);
+    assert.isTrue(update(2 ** -17));
+    assertClose([...(await buffer.data())], [1 + 2 ** -16], 2 ** -23);
+    assert.isTrue(update(1 - 2 ** -20));
+    assertClose([...(await buffer.data())], [3 - 2 ** -19], 2 ** -22);
   });
 
   /** A momentum run in the middle of its averaging, on the current backend. */
