@@ -60,9 +60,10 @@ interface BnLayer {
  * @param model A tfjs-layers model, whose BatchNormalization layers are found however deeply they
  *   are nested, or any object whose `batchNormLayers()` lists objects with `movingMean`,
  *   `movingVariance` and `momentum`. Layers with `trainable` false keep their statistics. Without
- *   any layer to update the loader is not read.
- * @throws Error for an empty loader or a batch of no known form, and whatever the loader or the
- *   model throws; the statistics are then as they were.
+ *   any layer to update the loader is not read. Until the end tfjs's layers stay as they are, the
+ *   other objects have momentum 0 and statistics without meaning.
+ * @throws Error for an empty loader, a batch of no known form or a layer that another call is
+ *   updating, and whatever the loader or the model throws; the statistics are then as they were.
  *
  * @example
  * const net = tf.sequential({ layers: [tf.layers.batchNormalization({ inputShape: [1] })] });
@@ -81,12 +82,16 @@ export async function updateBn<M, B = unknown>(
   const layers = findBnLayers(model);
   if (layers.every(({ frozen }) => frozen)) return;
 
+  for (const { layer } of layers) {
+    if (busy.has(layer)) throw new Error('updateBn: another one of the same layer is running');
+  }
   const watches: Watch[] = [];
   const passes: Pass[] = [];
   let examples = 0;
   let done = false;
   try {
     for (const { layer, frozen } of layers) {
+      busy.add(layer);
       watches.push((isLayersBn(layer) ? watchLayer : watchOwn)(layer, frozen, passes));
     }
     let batch = 0;
@@ -111,8 +116,12 @@ export async function updateBn<M, B = unknown>(
   } finally {
     tf.dispose(passes.map(({ left }) => left));
     for (const { end } of watches) end(done);
+    for (const { layer } of layers) busy.delete(layer);
   }
 }
+
+/** The layers under re-estimation. */
+const busy = new WeakSet<BnLayer>();
 
 /** One pass through a layer. */
 interface Pass {
@@ -193,7 +202,7 @@ function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
       movingVariance: { read: () => variance },
     });
     try {
-      // In training it would take the same statistics once more, and average them.
+      // Told that it trains, it would take the same statistics once more, and fold them into its own.
       return call!.call(this, inputs, { ...kwargs, training: false });
     } finally {
       Object.assign(layer, { movingMean, movingVariance });

@@ -564,6 +564,28 @@ describe('updateBn: nets', () => {
     });
   }
 
+  for (const axis of [-1, 1]) {
+    it(`hands on what it does in training, along axis ${axis}`, async () => {
+      const bn = tfl.layers.batchNormalization({ axis, inputShape: [2, 3, 2] });
+      const model = own(tfl.sequential({ layers: [bn] }));
+      const weights = [
+        [2, -1],
+        [0.5, 3],
+        [7, 8],
+        [9, 10],
+      ];
+      tf.tidy(() => bn.setWeights(weights.map((values) => tf.tensor1d(values))));
+      const x = own(tf.tensor(table(24, 2, 16).flat(), [4, 2, 3, 2]));
+      const outputs: tf.Tensor[] = [];
+      const apply = () =>
+        outputs.push(own(tf.keep(model.apply(x, { training: true }) as tf.Tensor)));
+      await updateBn([x], model, { forward: apply });
+      apply();
+      const [within, outside] = await valuesOf(outputs);
+      assertClose(within!, outside!, 1e-5);
+    });
+  }
+
   it('weighs images of different sizes, and sequences of different lengths, by values', async () => {
     for (const shapes of [
       [
@@ -1247,6 +1269,40 @@ describe('updateBn: what it leaves alone', () => {
     const batches = [...batchesOf(4, rows), own(tf.zeros([4, 3]))];
     await assertFails(() => updateBn(batches, model), /shape|expected|axis/i);
     await check();
+  });
+
+  it('a layer that throws in its call gets its statistics back, the very variables', async () => {
+    const { model, bns, check } = remembered();
+    const statisticsOf = (bn: unknown) => [
+      (bn as BnLike).movingMean,
+      (bn as BnLike).movingVariance,
+    ];
+    const before = bns.map(statisticsOf);
+    const batches = batchesOf(4, rows);
+    const { numTensors } = tf.memory();
+    const error = new Error('no rank 5');
+    const call = (): never => {
+      throw error;
+    };
+    Object.assign(bns[1]!, { call });
+    assert.strictEqual(await caughtFrom(() => updateBn(batches, model)), error);
+    assert.strictEqual(bns[1]!.call, call);
+    delete (bns[1] as Partial<tfl.layers.Layer>).call;
+    await check();
+    assert.equal(tf.memory().numTensors, numTensors);
+    for (const [i, bn] of bns.entries()) {
+      statisticsOf(bn).forEach((s, k) => assert.strictEqual(s, before[i]![k]));
+    }
+  });
+
+  it('a layer of two updates at a time is refused to the second, and the first is right', async () => {
+    const { model, bn } = bnModel(2);
+    const first = updateBn(batchesOf(4, rows), model);
+    await assertFails(() => updateBn(batchesOf(4, rows), model), /another one of the same layer/);
+    await first;
+    await assertMoments(bn, momentsOf(rows));
+    await updateBn(batchesOf(4, rows.slice(1)), model);
+    await assertMoments(bn, momentsOf(rows.slice(1)));
   });
 
   it('memory: the same number of tensors and bytes after each of 50 batches', async () => {
