@@ -1,5 +1,5 @@
 /** Times alternatives against each other, round by round, and shows the result. Knows no tfjs. */
-import { Bench } from 'tinybench';
+import { Bench, type Statistics } from 'tinybench';
 import { markdown } from './markdown.js';
 
 /** One line of the table. */
@@ -14,12 +14,14 @@ export interface Row {
   againstValue: number;
   /** The median of the rounds' ratios. */
   ratio: number;
+  /** The same of the calls' means, in which collecting garbage counts. Only in the JSON file. */
+  ratioOfMeans?: number;
   /** The largest ratio that is good enough; none where the row only informs. */
   goal?: number;
 }
 
 /** What {@link compare} finds. */
-export type Comparison = Pick<Row, 'value' | 'againstValue' | 'ratio' | 'unit'>;
+export type Comparison = Pick<Row, 'value' | 'againstValue' | 'ratio' | 'ratioOfMeans' | 'unit'>;
 
 /** The middle value. */
 export function median(values: readonly number[]): number {
@@ -45,7 +47,7 @@ export async function compare(
   rounds: number,
   fence: () => Promise<void> = async () => {},
 ): Promise<Comparison> {
-  const times: { value: number; againstValue: number }[] = [];
+  const times: { value: number; againstValue: number; ratioOfMeans: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     const bench = new Bench({
       time: TIME,
@@ -65,18 +67,24 @@ export async function compare(
       });
     }
     await bench.run();
-    const medianOf = (name: string): number => {
+    const latency = (name: string): Statistics => {
       const result = bench.getTask(name)?.result;
       if (result?.state !== 'completed') throw new Error(`${name}: ${result?.state}`);
-      return result.latency.p50;
+      return result.latency;
     };
-    times.push({ value: medianOf('subject'), againstValue: medianOf('reference') });
+    const [of, against] = [latency('subject'), latency('reference')];
+    times.push({
+      value: of.p50,
+      againstValue: against.p50,
+      ratioOfMeans: of.mean / against.mean,
+    });
   }
   return {
     unit: 'ms',
     value: median(times.map(({ value }) => value)),
     againstValue: median(times.map(({ againstValue }) => againstValue)),
     ratio: median(times.map(({ value, againstValue }) => value / againstValue)),
+    ratioOfMeans: median(times.map(({ ratioOfMeans }) => ratioOfMeans)),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * The gradient of `tf.conv2d` with respect to its filter on the wasm backend, which tfjs 4.22 lacks
- * there, so that convolutional nets train on it: `import 'tfjs-swa/wasm-conv-gradient'`. It knows
- * nothing of optimizers or averages.
+ * there, so that convolutional nets train on it: `import 'tfjs-swa/wasm-conv-gradient'`. Of dilated
+ * convolutions tfjs has no gradient on any backend (tfjs-core 4.22, Conv2D_grad.ts). It knows nothing
+ * of optimizers or averages.
  */
 import * as tf from '@tensorflow/tfjs-core';
 

@@ -81,6 +81,20 @@ describe('wasm-conv-gradient', () => {
     }
   }
 
+  it('is not asked for with dilations: of those tfjs itself has no gradient', () => {
+    const [x, filter, dy] = [
+      [1, 6, 6, 1],
+      [2, 2, 1, 1],
+      [1, 4, 4, 1],
+    ].map((shape) => own(tf.ones(shape)));
+    const attrs = { strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 2 };
+    const { gradFunc } = tf.getGradient('Conv2D')!;
+    assert.throws(
+      () => gradFunc(dy!, [x!, filter!], attrs as never),
+      /dilation rates greater than 1 are not yet supported in gradients/,
+    );
+  });
+
   it('trains a small convolutional net with batch normalization, averages and bnUpdate', async () => {
     await tf.setBackend('wasm');
     const model = own(
