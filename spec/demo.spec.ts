@@ -592,7 +592,7 @@ describe('demo: report', () => {
     const lower = summarize([run(1, 20, 19), run(2, 22, 20.9), run(3, 26, 25)], 'swa');
     const higher = summarize([run(1, 19, 20), run(2, 20.9, 22), run(3, 25, 26)], 'swa');
     const setting = { epochs: 30, noise: 0.2, method: 'swa' } as const;
-    assert.match(sentenceOf(lower, setting), /30 epochs.*1\.03 points lower.*stopped early/);
+    assert.match(sentenceOf(lower, setting), /30 epochs.*1\.03 points lower.*ten epochs of SGD/);
     assert.match(sentenceOf(higher, setting), /1\.03 points higher/);
     assert.notMatch(sentenceOf(lower, { ...setting, noise: 0 }), /wrong labels/);
   });

@@ -103,7 +103,7 @@ export function sentenceOf(
     `${epochs} epochs, with neither the decay nor the stopping point tuned, ${found}; what it ` +
     `does not show: that ${name} beats SGD that is tuned` +
     (early
-      ? ' - with wrong labels, SGD stopped early reaches ' +
+      ? ' - with wrong labels, ten epochs of SGD with decay reach ' +
         `${method === 'cyclic' ? 'an error as low' : 'about the same error'} (try --epochs 10).`
       : '.')
   );
