@@ -89,6 +89,43 @@ describe('tfjs-node-gpu', () => {
     assertClose([...(await buffer.data())], [3 - 2 ** -19], 2 ** -22);
   });
 
+  it('leaves no tensor of TensorFlow behind in a fused update, nor when its average is read', async () => {
+    type Call = (...args: unknown[]) => unknown;
+    const backend = tf.backend() as unknown as { binding: Record<string, Call> };
+    const { binding } = backend;
+    let alive = 0;
+    const counting = (name: string, change: (made: unknown) => number): PropertyDescriptor => ({
+      value: (...args: unknown[]) => {
+        const made = binding[name]!(...args);
+        alive += change(made);
+        return made;
+      },
+    });
+    backend.binding = Object.create(binding, {
+      createTensor: counting('createTensor', () => 1),
+      executeOp: counting('executeOp', (made) => (made as unknown[]).length),
+      deleteTensor: counting('deleteTensor', () => -1),
+    }) as typeof binding;
+    const average = async (): Promise<number> => {
+      const [buffer, value] = [1, 3].map((x) => tf.tidy(() => tf.variable(tf.tensor1d([x]))));
+      const update = (weight: number): void =>
+        assert.isTrue(nodeAverage(backend as never, weight)!(buffer!, value!));
+      [0.5, 0.25, 0.125].forEach(update);
+      assertClose([...(await buffer!.data())], [2.34375], 1e-6);
+      update(0.5);
+      tf.dispose([buffer, value]);
+      return alive;
+    };
+    try {
+      // The numbers of the last update stay.
+      const first = await average();
+      assert.isAbove(first, 0);
+      assert.equal(await average(), first);
+    } finally {
+      backend.binding = binding;
+    }
+  });
+
   /** A momentum run in the middle of its averaging, on the current backend. */
   function start(): { v: tf.Variable; swa: SWA; step: (times: number) => void } {
     const v = variable([1, -2, 3]);
