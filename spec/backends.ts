@@ -31,3 +31,9 @@ export const tolerated = (tolerance: number): number => tolerance * current().to
 
 /** How many of `count` to try on the current backend. */
 export const shareOf = (count: number): number => Math.ceil(count * current().share);
+
+/** Before specs of the fused kernels: with a GPU, tfjs-node takes the plain ops (lib/kernels/node.ts). */
+export function skipOnNodeGpu(this: Mocha.Context): void {
+  const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
+  if (isUsingGpuDevice) this.skip();
+}

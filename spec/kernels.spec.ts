@@ -10,6 +10,7 @@ import { nodeAverage } from '../lib/kernels/node.js';
 import { wasmAverage } from '../lib/kernels/wasm.js';
 import { webglAverage } from '../lib/kernels/webgl.js';
 import { webgpuAverage } from '../lib/kernels/webgpu.js';
+import { skipOnNodeGpu } from './backends.js';
 import { half, own, random } from './support.js';
 
 const SIZES = [0, 1, 3, 4, 5, 63, 64, 65, 65_537];
@@ -79,6 +80,7 @@ beforeEach(() => {
 });
 
 describe('fused kernels', () => {
+  before(skipOnNodeGpu);
   for (const [name, make] of Object.entries(AVG_FNS)) {
     for (const size of SIZES) {
       it(`${name} over ${size} values: within one rounding of the plain ops`, async () => {
@@ -232,6 +234,7 @@ describe('fused kernels', () => {
 });
 
 describe('fused kernels never write through an alias:', () => {
+  before(skipOnNodeGpu);
   const [first, second, third] = [
     Float32Array.of(1, 2),
     Float32Array.of(3, 4),

@@ -60,6 +60,7 @@ const hasNeeded = (binding: Partial<Binding>): boolean =>
 
 interface NodeBackend extends CountsReferences {
   binding?: Binding;
+  isUsingGpuDevice?: boolean;
   tensorMap?: { get(dataId: object): Entry };
   getInputTensorIds?(tensors: TensorInfo[]): number[];
 }
@@ -79,8 +80,10 @@ const variables = new WeakMap<Entry, number>();
 const numbers = new WeakMap<Binding, { weight: number; ids: number[] }>();
 
 export function nodeAverage(backend: NodeBackend, weight: number): Update | null {
-  const { binding, tensorMap } = backend;
+  const { binding, tensorMap, isUsingGpuDevice } = backend;
   if (!tensorMap || !backend.getInputTensorIds || !binding || !hasNeeded(binding)) return null;
+  // TensorFlow has the op for processors alone (2.x, training_ops.cc, `REGISTER_KERNELS(CPU, float)`).
+  if (isUsingGpuDevice !== false) return null;
   return (buffer, value) => {
     if (backend.refCount(buffer.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
     const entry = tensorMap.get(buffer.dataId);

@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { loadStateDict, saveStateDict, SWA, updateBn } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
 import { nodeAverage } from '../../lib/kernels/node.js';
+import { skipOnNodeGpu } from '../backends.js';
 import { assertClose, half, own, random, valuesOf, variable } from '../support.js';
 import '../wasm.js';
 
@@ -77,55 +78,6 @@ describe('tfjs-node-gpu', () => {
     assert.equal((await accuracy!.data())[0], 1);
   });
 
-  it('leaves to tfjs what the op of a fused update would round too much', async () => {
-    const [buffer, value] = [variable([1]), variable([3])];
-    const update = (weight: number): boolean =>
-      nodeAverage(tf.backend() as never, weight)!(buffer, value);
-    for (const weight of [0, 2 ** -25, 2 ** -18, 1 - 2 ** -25, 1]) assert.isFalse(update(weight));
-    assert.deepEqual([...(await buffer.data())], [1]);
-    assert.isTrue(update(2 ** -17));
-    assertClose([...(await buffer.data())], [1 + 2 ** -16], 2 ** -23);
-    assert.isTrue(update(1 - 2 ** -20));
-    assertClose([...(await buffer.data())], [3 - 2 ** -19], 2 ** -22);
-  });
-
-  it('leaves no tensor of TensorFlow behind in a fused update, nor when its average is read', async () => {
-    type Call = (...args: unknown[]) => unknown;
-    const backend = tf.backend() as unknown as { binding: Record<string, Call> };
-    const { binding } = backend;
-    let alive = 0;
-    const counting = (name: string, change: (made: unknown) => number): PropertyDescriptor => ({
-      value: (...args: unknown[]) => {
-        const made = binding[name]!(...args);
-        alive += change(made);
-        return made;
-      },
-    });
-    backend.binding = Object.create(binding, {
-      createTensor: counting('createTensor', () => 1),
-      executeOp: counting('executeOp', (made) => (made as unknown[]).length),
-      deleteTensor: counting('deleteTensor', () => -1),
-    }) as typeof binding;
-    const average = async (): Promise<number> => {
-      const [buffer, value] = [1, 3].map((x) => tf.tidy(() => tf.variable(tf.tensor1d([x]))));
-      const update = (weight: number): void =>
-        assert.isTrue(nodeAverage(backend as never, weight)!(buffer!, value!));
-      [0.5, 0.25, 0.125].forEach(update);
-      assertClose([...(await buffer!.data())], [2.34375], 1e-6);
-      update(0.5);
-      tf.dispose([buffer, value]);
-      return alive;
-    };
-    try {
-      // The numbers of the last update stay.
-      const first = await average();
-      assert.isAbove(first, 0);
-      assert.equal(await average(), first);
-    } finally {
-      backend.binding = binding;
-    }
-  });
-
   /** A momentum run in the middle of its averaging, on the current backend. */
   function start(): { v: tf.Variable; swa: SWA; step: (times: number) => void } {
     const v = variable([1, -2, 3]);
@@ -183,4 +135,65 @@ describe('tfjs-node-gpu', () => {
       });
     }
   }
+});
+
+describe('tfjs-node-gpu: fused updates', () => {
+  before(skipOnNodeGpu);
+
+  it('leaves them to tfjs where a GPU is used, for which TensorFlow lacks the op', () => {
+    const gpu = Object.create(tf.backend(), {
+      isUsingGpuDevice: { value: true },
+    }) as tf.KernelBackend;
+    assert.isNull(nodeAverage(gpu as never, 0.5));
+    assert.isNotNull(nodeAverage(tf.backend() as never, 0.5));
+  });
+
+  it('leaves to tfjs what its op would round too much', async () => {
+    const [buffer, value] = [variable([1]), variable([3])];
+    const update = (weight: number): boolean =>
+      nodeAverage(tf.backend() as never, weight)!(buffer, value);
+    for (const weight of [0, 2 ** -25, 2 ** -18, 1 - 2 ** -25, 1]) assert.isFalse(update(weight));
+    assert.deepEqual([...(await buffer.data())], [1]);
+    assert.isTrue(update(2 ** -17));
+    assertClose([...(await buffer.data())], [1 + 2 ** -16], 2 ** -23);
+    assert.isTrue(update(1 - 2 ** -20));
+    assertClose([...(await buffer.data())], [3 - 2 ** -19], 2 ** -22);
+  });
+
+  it('leaves no tensor of TensorFlow behind, nor when the average is read', async () => {
+    type Call = (...args: unknown[]) => unknown;
+    const backend = tf.backend() as unknown as { binding: Record<string, Call> };
+    const { binding } = backend;
+    let alive = 0;
+    const counting = (name: string, change: (made: unknown) => number): PropertyDescriptor => ({
+      value: (...args: unknown[]) => {
+        const made = binding[name]!(...args);
+        alive += change(made);
+        return made;
+      },
+    });
+    backend.binding = Object.create(binding, {
+      createTensor: counting('createTensor', () => 1),
+      executeOp: counting('executeOp', (made) => (made as unknown[]).length),
+      deleteTensor: counting('deleteTensor', () => -1),
+    }) as typeof binding;
+    const average = async (): Promise<number> => {
+      const [buffer, value] = [1, 3].map((x) => tf.tidy(() => tf.variable(tf.tensor1d([x]))));
+      const update = (weight: number): void =>
+        assert.isTrue(nodeAverage(backend as never, weight)!(buffer!, value!));
+      [0.5, 0.25, 0.125].forEach(update);
+      assertClose([...(await buffer!.data())], [2.34375], 1e-6);
+      update(0.5);
+      tf.dispose([buffer, value]);
+      return alive;
+    };
+    try {
+      // The numbers of the last update stay.
+      const first = await average();
+      assert.isAbove(first, 0);
+      assert.equal(await average(), first);
+    } finally {
+      backend.binding = binding;
+    }
+  });
 });
