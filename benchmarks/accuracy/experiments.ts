@@ -98,7 +98,8 @@ export const METHODS: readonly Method[] = [
     from: (tuning) => tuning.decays.flatMap((decay) => tried(['constant', `ema ${decay}`])(tuning)),
   },
   { name: SWA_NAME, from: tried(['constant', 'swa']) },
-  // Added last: the rate goes down before averaging starts, as in the paper, section 4.1, and by SWALR.
+  // Added last. The rate goes down before averaging starts, much as in the authors' code
+  // (timgaripov/swa, train.py, `schedule`).
   { name: 'SWA, annealed', from: tried(['annealed 0.5', 'swa'], ['annealed 0.2', 'swa']) },
   { name: "SWA's last iterate", from: tried(['constant', 'last']), untuned: SWA_NAME },
 ];
@@ -123,15 +124,11 @@ export function experimentsOf(nets: readonly Net[], quick: boolean): Experiment[
 /** What is tried with a net; a convolutional one takes longer. */
 export function tuningOf(net: Net, quick: boolean): Tuning {
   if (quick) return { seeds: [1001], rates: [0.03, 0.1], decays: [0.9], lengths: [2] };
+  const seeds = [1001, 1002, 1003];
   const decays = [0.98, 0.99, 0.995, 0.998];
   return net === 'dense'
-    ? {
-        seeds: [1001, 1002, 1003],
-        rates: [0.01, 0.03, 0.1, 0.3, 1],
-        decays,
-        lengths: [10, 20, 30],
-      }
-    : { seeds: [1001, 1002], rates: [0.03, 0.1, 0.3], decays, lengths: [6, 10, 16] };
+    ? { seeds, rates: [0.01, 0.03, 0.1, 0.3, 1], decays, lengths: [10, 20, 30] }
+    : { seeds, rates: [0.03, 0.1, 0.3, 1], decays, lengths: [6, 10, 16] };
 }
 
 /** `dense, 20 % random labels` */
