@@ -38,7 +38,7 @@ const HELP = `Usage: npm run bench:accuracy -- [options]
 Trains small nets with batch normalization on small Fashion-MNIST images, with and without wrong
 labels, by SGD that decays to zero, follows a cosine or is stopped early, by EMA and by SWA. Each is
 tuned on validation images with seeds of its own, then compared on test images over others. Takes
-about two hours of one core.
+over three hours of one core.
 
   --seeds N    how many seeds                           (2 to 100, default 10; 2 with --quick)
   --net NAME   dense, on wasm, or conv, on tfjs-node    (default both)

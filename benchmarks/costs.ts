@@ -69,7 +69,7 @@ export async function benchSwapAndMemory(
     },
     {
       backend,
-      what: `temporaries of an update at their peak, ${model}`,
+      what: `tfjs tensors that an update makes, at their peak, ${model}`,
       unit: 'MB',
       value: temporaries / 1e6,
       against: 'the largest tensor',

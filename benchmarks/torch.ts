@@ -14,6 +14,8 @@ export async function startTorch(shapes: readonly number[][]): Promise<Peers> {
   const script = path.join(import.meta.dirname, 'averaged_model.py');
   const child = spawn(python, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  // Who asks next hears of it.
+  for (const end of [child, child.stdin]) end.on('error', () => child.kill());
   const ask = async <T>(line: string): Promise<T> => {
     child.stdin.write(`${line}\n`);
     const answer = await lines.next();

@@ -83,7 +83,8 @@ export async function updateBn<M, B = unknown>(
   if (layers.every(({ frozen }) => frozen)) return;
 
   for (const { layer } of layers) {
-    if (busy.has(layer)) throw new Error('updateBn: another one of the same layer is running');
+    if (busy.has(layer))
+      throw new Error(`updateBn: the layer ${layer.name} is being updated already`);
   }
   const watches: Watch[] = [];
   const passes: Pass[] = [];
@@ -115,8 +116,8 @@ export async function updateBn<M, B = unknown>(
     done = true;
   } finally {
     tf.dispose(passes.map(({ left }) => left));
-    for (const { end } of watches) end(done);
     for (const { layer } of layers) busy.delete(layer);
+    for (const { end } of watches) end(done);
   }
 }
 

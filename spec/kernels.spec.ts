@@ -83,7 +83,7 @@ describe('fused kernels', () => {
   before(skipOnNodeGpu);
   for (const [name, make] of Object.entries(AVG_FNS)) {
     for (const size of SIZES) {
-      it(`${name} over ${size} values: within one rounding of the plain ops`, async () => {
+      it(`${name} over ${size} values: within one rounding of the plain ops (tfjs-node: two)`, async () => {
         const next = random(size);
         const value = variableOf(uniform(size, next));
         const buffer = own(startAverage(value));
@@ -116,7 +116,7 @@ describe('fused kernels', () => {
     ['the equal average', swaAvgFn, 2e-6],
     ['an EMA', () => emaAvgFn(0.999), 5e-6],
   ] as const) {
-    it(`10,000 updates of ${name} stay within ${bound} of float64`, async () => {
+    it(`10,000 updates of ${name} stay within ${bound} (tfjs-node: 5e-6) of float64`, async () => {
       const size = 65;
       const next = random(7);
       const sets = Array.from({ length: 50 }, () => uniform(size, next));
@@ -135,6 +135,8 @@ describe('fused kernels', () => {
       const actual = await read(buffer);
       const worst = actual.reduce((most, x, i) => Math.max(most, Math.abs(x - exact[i]!)), 0);
       assert.isAtMost(worst, isNode() ? 5e-6 : bound);
+      // The first is refused: average and value share their data then.
+      assert.deepEqual(counts, { taken: 9998, refused: 1 });
     });
   }
 
@@ -143,7 +145,7 @@ describe('fused kernels', () => {
     const { buffer, value } = averaging(settled, settled);
     assign(
       value,
-      settled.map((x) => x * (1 + 1e-6)),
+      settled.map((x) => x * (1 + 1e-5)),
     );
     const values = await read(value);
     fused(() => {
@@ -151,7 +153,9 @@ describe('fused kernels', () => {
     });
     const actual = await read(buffer);
     const worst = actual.reduce((most, x, i) => Math.max(most, Math.abs(x / values[i]! - 1)), 0);
-    assert.isAtMost(worst, 1e-6);
+    // In float32 an average comes to a halt where a step is half an ulp.
+    assert.isAtMost(worst, 2e-6);
+    assert.deepEqual(counts, { taken: 9999, refused: 0 });
   });
 
   it('averages a whole group, each tensor with its own value', async () => {

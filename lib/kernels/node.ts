@@ -6,9 +6,9 @@
  * No op of TensorFlow's does `average + (value - average) * weight` in place. The step of proximal
  * gradient descent, `(x - rate * gradient) / (1 + l2 * rate)`, is that with `rate = -a`, `l2 = -1` and
  * `a = weight / (1 - weight)`; `a` is one for which `1 + a` is a float32, so that the weights of average
- * and value add up to 1 exactly and an average of equal values stays what it is. Beyond the numbers of
- * float32 it differs from the plain ops: an average that is infinite stays so, where the plain ops make
- * NaN of it, and `average + a * value` can overflow where values are near 3e38.
+ * and value add up to 1 exactly and an average of equal values stays within an ulp of them. Beyond the
+ * numbers of float32 it differs from the plain ops: an average that is infinite stays so, where the plain
+ * ops make NaN of it, and becomes so where `average + a * value` is beyond 3.4e38.
  */
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { CountsReferences, Update } from './contract.js';
@@ -70,8 +70,8 @@ const ANONYMOUS = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347';
 
 /** Rounding `1 + a` puts a weight off by 2^-24 at most: within this range less than 1 % of it. */
 const LEAST = 2 ** -17;
-/** Beyond it the average is all but the value itself. */
-const MOST = 1 - 2 ** -24;
+/** Up to it `a` is 1023, and values up to 3e35 do not overflow. */
+const MOST = 1 - 2 ** -10;
 
 /** TensorFlow's variables that hold averages, by the tensors that refer to them. */
 const variables = new WeakMap<Entry, number>();
@@ -101,10 +101,10 @@ export function nodeAverage(backend: NodeBackend, weight: number): Update | null
 function numbersOf(binding: Binding, weight: number): number[] {
   const last = numbers.get(binding);
   if (last?.weight === weight) return last.ids;
-  last?.ids.forEach((id) => binding.deleteTensor(id));
   const a = Math.fround(1 + weight / (1 - weight)) - 1;
   const ids = [-a, 0, -1].map((value) => scalar(binding, value));
   numbers.set(binding, { weight, ids });
+  last?.ids.forEach((id) => binding.deleteTensor(id));
   return ids;
 }
 
