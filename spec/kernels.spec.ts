@@ -135,8 +135,8 @@ describe('fused kernels', () => {
       const actual = await read(buffer);
       const worst = actual.reduce((most, x, i) => Math.max(most, Math.abs(x - exact[i]!)), 0);
       assert.isAtMost(worst, isNode() ? 5e-6 : bound);
-      // The first is refused: average and value share their data then.
-      assert.deepEqual(counts, { taken: 9998, refused: 1 });
+      // The first may be refused: average and value share their data then.
+      assert.isAtLeast(counts.taken, 9998);
     });
   }
 
