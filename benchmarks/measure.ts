@@ -24,7 +24,7 @@ export interface Row {
 export type Comparison = Pick<Row, 'value' | 'againstValue' | 'ratio' | 'ratioOfMeans' | 'unit'>;
 
 /** The middle value. */
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

@@ -203,7 +203,7 @@ function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
       movingVariance: { read: () => variance },
     });
     try {
-      // Told that it trains, it would take the same statistics once more, and fold them into its own.
+      // Told that it trains, it would take the statistics once more, and fold them into its own.
       return call!.call(this, inputs, { ...kwargs, training: false });
     } finally {
       Object.assign(layer, { movingMean, movingVariance });

@@ -3,9 +3,10 @@
  * backend.
  *
  * A fused kernel does `buffer += (value - buffer) * weight` in place, in one pass over the memory of
- * its backend (two in TensorFlow), where plain tfjs ops take three passes and two temporaries. It is registered under
- * {@link AVERAGE} with tfjs's own registry, so average.ts finds the kernel of the current backend by
- * asking tfjs, and `import 'tfjs-swa/kernels'` may come before or after the backend's import.
+ * its backend (two in TensorFlow), where plain tfjs ops take three passes and two temporaries. It is
+ * registered under {@link AVERAGE} with tfjs's own registry, so average.ts finds the kernel of the
+ * current backend by asking tfjs, and `import 'tfjs-swa/kernels'` may come before or after the
+ * backend's import.
  *
  * What a kernel promises:
  * - The result is that of the plain ops within one float32 rounding, in NaN and infinity too. (Two on
