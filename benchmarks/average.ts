@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { emaAvgFn, SWA } from 'tfjs-swa';
-import { MODULE } from '../lib/kernels/average_wasm.js';
+import { MODULE } from '../lib/average/kernels/average_wasm.js';
 import { fence, upload } from './device.js';
 import { compare, type Row } from './measure.js';
 import { sizeOf } from './shapes.js';

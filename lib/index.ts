@@ -1,20 +1,20 @@
 /** The public face of tfjs-swa, name by name. */
-export { SWA, type SWAOptions } from './swa.js';
-export { emaAvgFn, swaAvgFn, type AvgFn } from './average.js';
-export { finiteOnly } from './finite.js';
+export { SWA, type SWAOptions } from './optimizer/swa.js';
+export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
+export { finiteOnly } from './average/finite.js';
 export {
   AveragedModel,
   type AveragedModelOptions,
   type AveragedModelStateDict,
   type LayersModelLike,
-} from './averaged_model.js';
+} from './average/averaged_model.js';
 export {
   LambdaLR,
   SWALR,
   type LRSchedulerStateDict,
   type SWALROptions,
   type SWALRStateDict,
-} from './lr_scheduler.js';
+} from './schedule/lr_scheduler.js';
 export {
   constant,
   cosineAnnealing,
@@ -24,17 +24,17 @@ export {
   triangular,
   type Schedule,
   type SchedulePhase,
-} from './schedules.js';
-export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint.js';
-export type { StateTree } from './state_tree.js';
-export type { ParamGroup, ParamGroupOptions } from './param_groups.js';
-export type { ParamGroupState, SWAStateDict } from './state_dict.js';
-export type { NamedTensor, TensorData } from './tensor_data.js';
-export type { BnBatch, BnInput, BnLoader } from './batches.js';
-export { updateBn, type BnUpdateOptions } from './bn_update.js';
+} from './schedule/schedules.js';
+export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
+export type { StateTree } from './state/state_tree.js';
+export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';
+export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
+export type { NamedTensor, TensorData } from './state/tensor_data.js';
+export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
+export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';
 export {
   swaCallback,
   type FittedModel,
   type SwaCallback,
   type SwaCallbackOptions,
-} from './swa_callback.js';
+} from './fit/swa_callback.js';

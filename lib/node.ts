@@ -1,2 +1,2 @@
 /** The part of tfjs-swa that needs Node, name by name: `tfjs-swa/node`. */
-export { fileSystem, type FileSystemOptions } from './file_system.js';
+export { fileSystem, type FileSystemOptions } from './checkpoint/file_system.js';

@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { writeFileSync } from 'node:fs';
 import { saveStateDict, type TensorData } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
-import { JsonAndBytes } from '../handlers.js';
+import { JsonAndBytes } from '../support/handlers.js';
 import { kept } from './run.js';
 
 await tf.setBackend('cpu');

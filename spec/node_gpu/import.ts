@@ -1,5 +1,5 @@
 /**
- * The real @tensorflow/tfjs-node-gpu, out of the folder where .ci/node_gpu.sh built it: registers
+ * The real @tensorflow/tfjs-node-gpu, out of the folder where scripts/node_gpu.sh built it: registers
  * its backend, `tensorflow`, and its handler of `file://`, with the tfjs-core of the specs.
  */
 import { createRequire } from 'node:module';

@@ -9,10 +9,10 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadStateDict, saveStateDict, SWA, updateBn } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
-import { nodeAverage } from '../../lib/kernels/node.js';
-import { skipOnNodeGpu } from '../backends.js';
-import { assertClose, half, own, random, valuesOf, variable } from '../support.js';
-import '../wasm.js';
+import { nodeAverage } from '../../lib/average/kernels/node.js';
+import { skipOnNodeGpu } from '../support/backends.js';
+import { assertClose, half, own, random, valuesOf, variable } from '../support/support.js';
+import '../support/wasm.js';
 
 describe('tfjs-node-gpu', () => {
   let folder: string;

@@ -4,7 +4,7 @@ import { loadImages } from '../../examples/demo/read_images.js';
 import { isAveraged, rateOf } from '../../examples/page/rates.js';
 import { startRun, type Checkpoint } from '../../examples/page/run.js';
 import { isTooLate, PRESETS, readSettings, type Settings } from '../../examples/page/settings.js';
-import { assertClose } from '../support.js';
+import { assertClose } from '../support/support.js';
 
 const settings = (others: Partial<Settings>): Settings => ({ ...PRESETS, ...others });
 

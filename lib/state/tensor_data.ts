@@ -1,0 +1,99 @@
+/** Tensors as plain host data, there and back. It knows nothing of optimizers. */
+import * as tf from '@tensorflow/tfjs-core';
+import { invalid, isCount } from '../check.js';
+
+/** A tensor as plain data: it can be structured-cloned, posted and stored; nothing to dispose. */
+export interface TensorData {
+  /** What it is, or the name of the variable. */
+  name: string;
+  /** As in tfjs. */
+  dtype: 'float32' | 'int32' | 'bool';
+  /** The length of each axis. */
+  shape: number[];
+  /** The values in row-major order: Uint8Array for bool. */
+  values: Float32Array | Int32Array | Uint8Array;
+}
+
+/** A tensor and its name, as tfjs's optimizers hand them about (tfjs-core does not export it). */
+export interface NamedTensor {
+  /** The name of the variable, or of the weight. */
+  name: string;
+  /** Its value or gradient. */
+  tensor: tf.Tensor;
+}
+
+const ARRAYS = new Map<unknown, { readonly name: string }>([
+  ['float32', Float32Array],
+  ['int32', Int32Array],
+  ['bool', Uint8Array],
+]);
+
+/** `instanceof` of tfjs, which asks for methods, with the type that follows from it. */
+export function isVariable(value: unknown): value is tf.Variable {
+  return value instanceof tf.Variable;
+}
+
+/** The same for tensors, variables among them. */
+export function isTensor(value: unknown): value is tf.Tensor {
+  return value instanceof tf.Tensor;
+}
+
+/** @throws Error that names the variable if it is disposed. */
+export function checkAlive({ isDisposed, name }: tf.Variable): void {
+  if (isDisposed) throw new Error(`Variable ${name} is disposed`);
+}
+
+/** Copies a tensor to the host; the values are those at the moment of the call. */
+export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
+  const dtype = tensor.dtype as TensorData['dtype'];
+  const { shape } = tensor;
+  const { tensorMap } = tf.backend() as { tensorMap?: Map<object, { values: unknown }> };
+  const data = await tensor.data();
+  // wasm and tfjs-node copy what is in their own memory. Other backends, the cpu backend say, can
+  // return their live array (4.22, `readSync` of each).
+  const fresh = tf.getBackend() === 'wasm' || tensorMap?.get(tensor.dataId)?.values === null;
+  const values = fresh ? data : data.slice();
+  return { name, dtype, shape: [...shape], values };
+}
+
+/** A new tensor of the data; a copy, because `tf.tensor` keeps the array that it is handed. */
+export function toTensor({ values, shape, dtype }: TensorData): tf.Tensor {
+  return tf.tensor(values.slice(), shape, dtype);
+}
+
+/** A new variable of the data, which no optimizer trains. */
+export function toVariable(data: TensorData): tf.Variable {
+  return tf.tidy(() => tf.variable(toTensor(data), false));
+}
+
+/** `[2,3]`, for messages. */
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(',')}]`;
+}
+
+/** `float32 [2,3]`, for messages and to compare by. */
+export function kindOf({
+  dtype = 'float32',
+  shape,
+}: {
+  dtype?: string;
+  shape: readonly number[];
+}): string {
+  return `${dtype} ${shapeText(shape)}`;
+}
+
+/** @throws Error that says what is wrong with a value that should be {@link TensorData}. */
+export function checkTensorData(label: string, value: unknown): asserts value is TensorData {
+  const { name, dtype, shape, values } = (value ?? {}) as Partial<TensorData>;
+  if (typeof name !== 'string') invalid(`${label}.name`, name, 'a string');
+  const array = ARRAYS.get(dtype) ?? invalid(`${label}.dtype`, dtype, 'float32, int32 or bool');
+  if (!Array.isArray(shape) || !shape.every(isCount)) {
+    return invalid(`${label}.shape`, shape, 'a list of integers >= 0');
+  }
+  const size = tf.util.sizeFromShape(shape);
+  // By its tag, for the array may come from another realm, a worker's say.
+  const tag = Object.prototype.toString.call(values);
+  if (tag !== `[object ${array.name}]` || values?.length !== size) {
+    invalid(`${label}.values`, values, `a ${array.name} of ${size}`);
+  }
+}

@@ -1,0 +1,122 @@
+/** Every example runs, and says what it should. */
+import { assert } from 'chai';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+const root = path.join(import.meta.dirname, '../..');
+const run = async (name: string, ...args: string[]): Promise<string> => {
+  const file = path.join(root, 'examples', name, 'main.ts');
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', file, ...args],
+    { cwd: root },
+  );
+  return stdout;
+};
+
+/** Every folder of examples, and what runs it. */
+const RUN_BY = {
+  checkpoint: 'this',
+  demo: 'demo.spec.ts',
+  keras_swa: 'this',
+  layers_fit: 'this',
+  node_script: 'this',
+  page: 'page/*.spec.ts',
+  schedules: 'this',
+  torch_swa_utils: 'this',
+  training_loop: 'this',
+  vite_page: 'scripts/apps.ts',
+};
+/** Where a user starts: short enough to be read at one go. */
+const STARTS = ['layers_fit', 'node_script', 'training_loop', 'vite_page'] as const;
+
+/** What an example says of the last weights and of the averages: the last number of a line. */
+async function lastAndAverages(name: (typeof STARTS)[number]): Promise<[number, number]> {
+  const output = await run(name);
+  const told = (what: string): number => {
+    const [, number] = new RegExp(`^${what}: .* (\\d+\\.\\d+)$`, 'm').exec(output) ?? [];
+    return Number(number ?? assert.fail(`nothing of the ${what} in:\n${output}`));
+  };
+  return [told('last weights'), told('averages')];
+}
+
+describe('examples', function () {
+  this.timeout(240_000); // each is a process that trains, perhaps beside others
+
+  it('are all run', () => {
+    const folders = readdirSync(path.join(root, 'examples')).filter((name) => name !== 'data');
+    assert.sameMembers(folders, Object.keys(RUN_BY));
+  });
+
+  for (const name of STARTS) {
+    it(`${name}: is under 60 lines`, () => {
+      const text = readFileSync(path.join(root, 'examples', name, 'main.ts'), 'utf8');
+      assert.isBelow(text.trimEnd().split('\n').length, 60);
+    });
+  }
+
+  it('node_script: the averages answer better than the last weights', async () => {
+    const [last, averages] = await lastAndAverages('node_script');
+    // ln 10 = 2.303 is the loss of one who knows nothing.
+    assert.isBelow(averages, 1);
+    assert.isBelow(averages, 0.8 * last);
+  });
+
+  it('layers_fit: the averages answer better than the last weights', async () => {
+    const [last, averages] = await lastAndAverages('layers_fit');
+    // ln 2 = 0.693 is the loss of one who knows nothing.
+    assert.isBelow(averages, 0.4);
+    assert.isBelow(averages, last);
+  });
+
+  it('training_loop: the curve of the averages is nearer than that of the last weights', async () => {
+    const [last, averages] = await lastAndAverages('training_loop');
+    // 0.5, the mean square of a sine, is the error of one who says 0.
+    assert.isBelow(averages, 0.05);
+    assert.isBelow(averages, 0.8 * last);
+  });
+
+  it('checkpoint: stopped and resumed, the run ends as the one that was not', async () => {
+    const output = await run('checkpoint');
+    // 13 epochs of 8 steps are 104; averaged after 81, 84, ..., 102.
+    assert.include(output, 'resumed after epoch 13, with 8 values averaged');
+    const [, unbroken, resumed] = /^unbroken (\S+)[^]*^resumed (\S+)$/m.exec(output)!;
+    assert.equal(resumed, unbroken);
+    assert.isBelow(Number(resumed), 0.1);
+  });
+
+  it('torch_swa_utils: each averaged model separates the rings better than chance', async () => {
+    const losses = [...(await run('torch_swa_utils')).matchAll(/^(\w+) +loss (\d\.\d{4})$/gm)];
+    const names = losses.map(([, name]) => name);
+    assert.deepEqual(names, ['model', 'swaModel', 'emaModel', 'customModel']);
+    // ln 2 = 0.693 is the loss of one who knows nothing.
+    for (const [, name, loss] of losses) assert.isBelow(Number(loss), 0.6, name);
+  });
+
+  it('keras_swa: the averaged weights are no worse than the last ones', async () => {
+    const output = await run('keras_swa');
+    const losses = [...output.matchAll(/loss (\d\.\d{4})/g)].map(([, loss]) => Number(loss));
+    assert.lengthOf(losses, 4);
+    const [constant, constantAverage, cyclic, cyclicAverage] = losses;
+    assert.isAtMost(constantAverage!, constant!);
+    assert.isAtMost(cyclicAverage!, cyclic!);
+  });
+
+  it('schedules: draws both pictures, as SVG and PNG', async () => {
+    const out = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
+    try {
+      await run('schedules', '--out', out);
+      assert.sameMembers(readdirSync(out), [
+        'schedule_paper_cyclic.png',
+        'schedule_paper_cyclic.svg',
+        'schedule_phases.png',
+        'schedule_phases.svg',
+      ]);
+    } finally {
+      rmSync(out, { recursive: true });
+    }
+  });
+});
