@@ -1,5 +1,7 @@
 /** The public face of tfjs-swa, name by name. */
-export { SWA, type SWAOptions } from './optimizer/swa.js';
+export { SWA } from './optimizer/swa.js';
+export type { SWAOptions } from './optimizer/swa_options.js';
+export type { LoadOptions } from './optimizer/groups/load_state.js';
 export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
 export { finiteOnly } from './average/finite.js';
 export {
@@ -27,7 +29,7 @@ export {
 } from './schedule/schedules.js';
 export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
-export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';
+export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
 export type { NamedTensor, TensorData } from './state/tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';

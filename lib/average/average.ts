@@ -114,7 +114,7 @@ export function updateAverages(
   values: readonly tf.Variable[],
   numAveraged: number,
   avgFn: AvgFn,
-): void {
+): boolean {
   const weight = weightedFns.get(avgFn)?.weight(numAveraged);
   if (weight !== undefined) {
     const fused = fusedUpdate(weight);
@@ -123,7 +123,7 @@ export function updateAverages(
       if (fused?.(buffer, value)) return;
       tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(value, buffer), weight))));
     });
-    return;
+    return true;
   }
   tf.tidy(() => {
     const averages = buffers.map((buffer, i) => {
@@ -139,9 +139,16 @@ export function updateAverages(
       if (averages[i]!.dataId !== buffer.dataId) buffer.assign(averages[i]!);
     });
   });
+  return true;
 }
 
 /** Refuses an option `avgFn` that is no function. */
 export function checkAvgFn(avgFn: unknown): asserts avgFn is AvgFn {
   if (typeof avgFn !== 'function') invalid('avgFn', avgFn, 'a function');
+}
+
+export function avgFnKind(avgFn: AvgFn): string {
+  const ema = avgFnConfig(avgFn);
+  if (ema === undefined) return 'own';
+  return ema ? `ema(decay ${ema.decay}${ema.warmup ? ', warmup' : ''})` : 'swa';
 }

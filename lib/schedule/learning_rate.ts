@@ -59,3 +59,25 @@ export function setLearningRate(optimizer: tf.Optimizer, learningRate: number): 
   if (rated.setLearningRate) rated.setLearningRate(learningRate);
   else rated.learningRate = learningRate;
 }
+
+/** A live learning rate, to read and to write. */
+export interface Rate {
+  lr: number;
+}
+
+/** Under this key a wrapper lists the rates of its groups. */
+export const RATES: unique symbol = Symbol.for('tfjs-swa.rates');
+
+export function settleLearningRate(_optimizer: tf.Optimizer): void {}
+
+/** The rate of an optimizer's next step, to read and to write. */
+export function rateOf(optimizer: tf.Optimizer): Rate {
+  return {
+    get lr() {
+      return getLearningRate(optimizer);
+    },
+    set lr(learningRate) {
+      setLearningRate(optimizer, learningRate);
+    },
+  };
+}

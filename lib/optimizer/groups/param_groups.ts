@@ -1,14 +1,17 @@
 /**
  * Parameter groups: which variables belong together, the base optimizer that steps them, their
- * counters and their averages. It knows nothing of modes, schedules or checkpoints.
+ * counters and what is kept beside them. It knows nothing of modes, schedules or checkpoints.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { startAverage, updateAverages, type AvgFn } from '../average/average.js';
-import { getLearningRate, checkLearningRate, setLearningRate } from '../schedule/learning_rate.js';
-import { checkKeys, checkNumber, invalid, shown } from '../check.js';
-import { alignSlots } from './base_optimizer.js';
-import { exchange } from '../average/exchange.js';
-import { checkAlive, isVariable } from '../state/tensor_data.js';
+import { checkKeys, checkNumber, invalid, shown } from '../../check.js';
+import {
+  checkLearningRate,
+  getLearningRate,
+  setLearningRate,
+} from '../../schedule/learning_rate.js';
+import { checkAlive, isVariable } from '../../state/tensor_data.js';
+import { alignSlots, dropSlots } from '../base/fields.js';
+import { disposeOptimizer, isOptimizer, makeOptimizer } from '../base/make.js';
 
 /** A set of variables with a learning rate, hyper-parameters, slots and counters of its own. */
 export interface ParamGroup {
@@ -35,6 +38,8 @@ export interface ParamGroupOptions {
   lr?: number;
   /** A base optimizer for this group alone; default: one made like the wrapped optimizer. */
   optimizer?: tf.Optimizer;
+  /** Whether the group is averaged; default true. If not it is stepped, and a swap leaves it. */
+  average?: boolean;
   [hyperparameter: string]: unknown;
 }
 
@@ -42,14 +47,18 @@ export interface ParamGroupOptions {
 export class Group implements ParamGroup {
   n_avg = 0;
   step_counter = 0;
-  /** Whether the variables hold the averages and the buffers the weights. */
+  /** Whether the variables hold the averages and a buffer the weights. */
   swapped = false;
-  /** The running average of each parameter, in their order; empty before the first update. */
-  buffers: tf.Variable[] = [];
+  /** What is kept beside the parameters, by name: a tensor for each, in their order. */
+  buffers: Record<string, tf.Variable[]> = {};
+  /** Numbers that a kind of wrapper keeps beside those of every wrapper. */
+  counters: Record<string, number> = {};
 
   constructor(
-    readonly params: readonly tf.Variable[],
+    readonly params: tf.Variable[],
     readonly optimizer: tf.Optimizer,
+    /** Whether it is averaged at all. */
+    readonly averaged = true,
   ) {}
 
   get lr(): number {
@@ -60,54 +69,45 @@ export class Group implements ParamGroup {
     setLearningRate(this.optimizer, learningRate);
   }
 
-  /** Takes the parameters into their averages; the first update copies them. */
-  average(avgFn: AvgFn): void {
-    if (this.n_avg === 0) this.buffers = this.params.map(startAverage);
-    else updateAverages(this.buffers, this.params, this.n_avg, avgFn);
-    this.n_avg += 1;
+  /** Forgets a parameter that is no more, and frees what was kept for it. */
+  drop(param: tf.Variable): void {
+    const position = this.params.indexOf(param);
+    this.params.splice(position, 1);
+    for (const list of Object.values(this.buffers)) tf.dispose(list.splice(position, 1));
+    dropSlots(this.optimizer, position);
   }
 
-  /** Exchanges the parameters and their averages; only for a group that has averages. */
-  swap(): void {
-    this.params.forEach((param, i) => exchange(param, this.buffers[i]!));
-    this.swapped = !this.swapped;
-  }
-
-  /** Frees the averages and the base optimizer; the parameters stay the caller's. */
+  /** Frees what is kept and the base optimizer; the parameters stay the caller's. */
   dispose(): void {
     tf.dispose(this.buffers);
     disposeOptimizer(this.optimizer);
   }
 }
 
-type OptimizerClass = tf.serialization.SerializableConstructor<tf.Optimizer> & {
-  fromConfig: tf.serialization.FromConfigMethod<tf.Optimizer>;
-};
-
-/** `instanceof tf.Optimizer` asks for methods, and fails on null (tfjs-core 4.22, optimizer.ts). */
-export function isOptimizer(value: unknown): value is tf.Optimizer {
-  return value != null && value instanceof tf.Optimizer;
-}
-
-/** How to make an optimizer like the wrapped one: its class and its configuration when wrapped. */
+/** The wrapped optimizer, and how to make one like it. */
 export interface OptimizerTemplate {
   readonly optimizer: tf.Optimizer;
+  /** Its configuration when it was wrapped. */
   readonly config: tf.serialization.ConfigDict;
-  /** The wrapper's `swaLr`, which every group's optimizer has to take, or `null`. */
-  readonly swaLr: number | null;
+  /** Whether every group's optimizer has to take a rate, since the wrapper sets one: `swaLr`. */
+  readonly setsRate: string | null;
 }
 
 /** A group whose options were found to be sound, before anything is made or changed for it. */
 export interface GroupPlan {
-  readonly params: readonly tf.Variable[];
+  readonly params: tf.Variable[];
   /** The base optimizer as given; `undefined`: one is made from the template. */
   readonly optimizer: tf.Optimizer | undefined;
+  /** Makes the group, and changes nothing that was there before. */
   make(): Group;
+  /** Puts to work what {@link make} made: its optimizer, if it was used before, is changed now. */
+  start(group: Group): void;
 }
 
 /**
  * Checks one group's options. Its base optimizer is the wrapped one for the first group, else the
- * `optimizer` that it brings, else one made from the template.
+ * `optimizer` that it brings, else one made from the template. A variable that is listed twice is one
+ * parameter.
  *
  * @param options As the caller wrote them.
  * @param template The wrapped optimizer.
@@ -120,6 +120,7 @@ export function planGroup(
   others: readonly Pick<GroupPlan, 'params' | 'optimizer'>[],
 ): GroupPlan {
   const index = others.length;
+  const label = `parameter group ${index}`;
   if (options === null || typeof options !== 'object') {
     return invalid(`paramGroups[${index}]`, options, 'an object {params, ...}');
   }
@@ -127,6 +128,7 @@ export function planGroup(
   const {
     lr,
     optimizer = first ? template.optimizer : undefined,
+    average = true,
     params: _,
     ...hyperparameters
   } = options;
@@ -135,23 +137,27 @@ export function planGroup(
   const fits = isOptimizer(optimizer) && (first ? optimizer === template.optimizer : !shared);
   if (optimizer !== undefined && !fits) {
     const expected = first ? 'the wrapped optimizer' : 'a tf.train optimizer of its own';
-    invalid(`optimizer of parameter group ${index}`, optimizer, expected);
+    invalid(`optimizer of ${label}`, optimizer, expected);
   }
+  if (typeof average !== 'boolean') invalid(`average of ${label}`, average, 'a boolean');
   const base = optimizer ?? template.optimizer;
   if (lr !== undefined) {
     checkNumber('lr', lr, 0);
     checkLearningRate(base, 'lr');
   }
-  if (template.swaLr !== null) checkLearningRate(base, 'swaLr');
+  if (template.setsRate !== null) checkLearningRate(base, template.setsRate);
   checkHyperparameters(hyperparameters, optimizer?.getConfig() ?? template.config, !!optimizer);
   return {
     params,
     optimizer,
     make() {
+      const config = { ...template.config, ...hyperparameters } as tf.serialization.ConfigDict;
+      const own = optimizer ?? makeOptimizer(template.optimizer, config, label);
+      return new Group(params, own, average);
+    },
+    start(group) {
       if (optimizer) alignSlots(optimizer, params);
-      const group = new Group(params, optimizer ?? makeOptimizer(template, hyperparameters));
       if (lr !== undefined) group.lr = lr;
-      return group;
     },
   };
 }
@@ -163,18 +169,17 @@ function checkParams(
 ): tf.Variable[] {
   const variables = Array.isArray(params) ? (params as unknown[]) : [params];
   if (variables.length === 0) throw new Error(`Parameter group ${index} is empty`);
-  const taken: (readonly unknown[])[] = others.map((group) => group.params);
-  return variables.map((variable, i) => {
+  variables.forEach((variable, i) => {
     if (!isVariable(variable)) {
       return invalid(`params[${i}] of parameter group ${index}`, variable, 'a tf.Variable');
     }
     const { name, dtype } = variable;
     checkAlive(variable);
     if (dtype !== 'float32') invalid(`dtype of variable ${name}`, dtype, 'float32');
-    const other = [...taken, variables.slice(0, i)].findIndex((list) => list.includes(variable));
+    const other = others.findIndex((group) => group.params.includes(variable));
     if (other >= 0) throw new Error(`Variable ${name} is in parameter group ${other} already`);
-    return variable;
   });
+  return [...new Set(variables as tf.Variable[])];
 }
 
 /** @param fixed The optimizer is there already, so that nothing else can be asked of it. */
@@ -191,24 +196,4 @@ function checkHyperparameters(
     if (typeof value !== type) invalid(key, value, `a ${type}`);
     if (type === 'number') checkNumber(key, value, -Infinity, 'a finite number');
   }
-}
-
-function makeOptimizer(
-  { optimizer, config }: OptimizerTemplate,
-  hyperparameters: Record<string, unknown>,
-): tf.Optimizer {
-  const cls = optimizer.constructor as OptimizerClass;
-  const made = cls.fromConfig(cls, { ...config, ...hyperparameters } as typeof config);
-  // The caller may stand in a tidy (LayersModel.fit does), which would free the scalar that
-  // MomentumOptimizer makes without keeping it (tfjs-core 4.22, momentum_optimizer.ts, `this.m`).
-  for (const value of Object.values(made)) if (value instanceof tf.Tensor) tf.keep(value);
-  return made;
-}
-
-/** Disposes a base optimizer, and what MomentumOptimizer's own `dispose` forgets. */
-export function disposeOptimizer(optimizer: tf.Optimizer): void {
-  optimizer.dispose();
-  // Inherited from SGD, whose dispose it overrides (tfjs-core 4.22, momentum_optimizer.ts).
-  const { c } = optimizer as { c?: unknown };
-  if (c instanceof tf.Tensor) c.dispose();
 }
