@@ -216,8 +216,10 @@ export class GroupSet {
 
   /** Frees what is kept and the base optimizers; the parameters stay the user's. */
   dispose(): void {
-    setHolder(this.params, null);
-    for (const group of this.list) group.dispose();
+    for (const group of this.list) {
+      if (group.swapped) setHolder(group.params, null);
+      group.dispose();
+    }
     if (this.list.length === 0) disposeOptimizer(this.optimizer);
     this.list.length = 0;
   }

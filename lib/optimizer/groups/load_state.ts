@@ -113,12 +113,12 @@ export function planLoad(
       Object.assign(optimizer, structuredClone(own));
       if (!Number.isNaN(lr)) group.lr = lr;
       tf.dispose(group.buffers);
+      if (swapped !== group.swapped) setHolder(group.params, swapped ? holder : null);
       Object.assign(group, { n_avg, step_counter, swapped });
       for (const name of keeps.counters) group.counters[name] = saved[name] as number;
       group.buffers = Object.fromEntries(
         Object.entries(buffers).map(([name, list]) => [name, list.map(toVariable)]),
       );
-      setHolder(group.params, swapped ? holder : null);
     };
   });
   for (const { param_names } of param_groups.slice(targets.length)) {

@@ -58,10 +58,13 @@ export class WaitingState {
     return structuredClone(this.state);
   }
 
-  /** What each group's optimizer was made with, as far as it is among these names. */
-  hyperparametersOf(group: number, names: object): Record<string, unknown> {
-    const saved = Object.entries(this.state.param_groups[group]!);
-    return Object.fromEntries(saved.filter(([key]) => key in names && key !== 'learningRate'));
+  /** In what a group's optimizer was made otherwise than by this configuration. */
+  hyperparametersOf(group: number, config: Record<string, unknown>): Record<string, unknown> {
+    const saved = this.state.param_groups[group]!;
+    const other = Object.keys(config).filter(
+      (key) => key in saved && JSON.stringify(saved[key]) !== JSON.stringify(config[key]),
+    );
+    return Object.fromEntries(other.map((key) => [key, saved[key]]));
   }
 
   /**

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
-import { SWA, type ParamGroupOptions } from '../../lib/index.js';
+import { SWA, type ParamGroupOptions } from '../../../lib/index.js';
 import {
   assertClose,
   assertFails,
@@ -10,7 +10,7 @@ import {
   own,
   valuesOf,
   variable,
-} from '../support/support.js';
+} from '../../support/support.js';
 
 describe('parameter groups', () => {
   describe('slots stay with their variables', () => {
