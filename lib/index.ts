@@ -1,4 +1,7 @@
-/** The public face of tfjs-swa, name by name. */
+/**
+ * The public face of tfjs-swa, name by name.
+ * @module
+ */
 export { SWA, type SWAOptions } from './optimizer/swa.js';
 export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
 export { finiteOnly } from './average/finite.js';

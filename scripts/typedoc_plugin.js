@@ -1,8 +1,22 @@
-/** typedoc: members of inline object types are documented by the symbol that they stand in. */
+/**
+ * typedoc: a guide is called what its first heading says and a module what a user imports; members of
+ * inline object types are documented by the symbol that they stand in.
+ */
 import { Comment, Converter, ReflectionKind } from 'typedoc';
 
 /** @param {import('typedoc').Application} app */
 export function load(app) {
+  app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_context, document) => {
+    const [first] = document.content;
+    const [, title] = /^# (.+)\n/.exec(first?.text ?? '') ?? [];
+    if (!title) throw new Error(`${document.name} does not begin with a heading of plain text`);
+    document.name = title;
+  });
+  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
+    for (const module of project.getReflectionsByKind(ReflectionKind.Module)) {
+      module.name = `tfjs-swa/${module.name.replaceAll('_', '-')}`.replace('/index', '');
+    }
+  });
   app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const reflection of Object.values(project.reflections)) {
       let { parent } = reflection;

@@ -3,6 +3,7 @@
  * compiles and runs, and every link leads somewhere.
  */
 import { assert } from 'chai';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import {
@@ -13,6 +14,7 @@ import {
   Samples,
   type Sample,
 } from '../support/code_blocks.js';
+import { brokenLinks, linksOf } from '../support/links.js';
 
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const filesIn = (folder: string, extension: string): string[] =>
@@ -45,6 +47,14 @@ describe('the documentation', function () {
     assert.isNotEmpty(inDocstrings);
   });
 
+  it('has every page in the site', () => {
+    const { projectDocuments } = JSON.parse(read('scripts/typedoc.json')) as {
+      projectDocuments: string[];
+    };
+    const inSite = projectDocuments.map((file) => path.join('scripts', file));
+    assert.includeMembers(inSite, GUIDES);
+  });
+
   it('excuses no code from running', () => {
     const languages = DOCUMENTS.flatMap((file) =>
       fences(read(file)).map(({ language }) => language),
@@ -56,6 +66,30 @@ describe('the documentation', function () {
 
   it('has code that compiles', () => {
     assert.deepEqual(samples.typeErrors(), []);
+  });
+
+  it('has links that lead somewhere', () => {
+    const folders = ['docs', 'spec', 'benchmarks', 'examples'];
+    const markdown = folders.flatMap((folder) => filesIn(folder, '.md'));
+    const others = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...markdown];
+    assert.deepEqual(
+      others.flatMap((file) => brokenLinks(file)),
+      [],
+    );
+    const linked = linksOf('README.md').map(({ link }) => link.split('#')[0]);
+    assert.includeMembers(linked, GUIDES, 'a guide that the README does not lead to');
+  });
+
+  it('links from what is packed only to what is packed', () => {
+    const pack = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+    const [{ files }] = JSON.parse(execFileSync('npm', pack, { cwd: root, encoding: 'utf8' })) as [
+      { files: { path: string }[] },
+    ];
+    const packed = new Set(files.map((file) => file.path));
+    const documents = [...packed].filter((file) => file.endsWith('.md'));
+    assert.includeMembers(documents, DOCUMENTS);
+    const broken = documents.flatMap((file) => brokenLinks(file, (target) => packed.has(target)));
+    assert.deepEqual(broken, []);
   });
 
   all.forEach(({ document, line }: Sample, i) => {

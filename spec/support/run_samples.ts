@@ -20,5 +20,5 @@ for (const [i, file] of process.argv.slice(2).entries()) {
 process.disconnect();
 
 function stackOf(error: unknown): string {
-  return (error instanceof Error && error.stack) || String(error);
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
