@@ -1,6 +1,7 @@
 /**
  * typedoc: a guide is called what its first heading says and a module what a user imports; members of
- * inline object types are documented by the symbol that they stand in.
+ * inline object types are documented by the symbol that they stand in. A public function or class
+ * without an `@example` is a warning, and with it an error; that examples run is for the specs.
  */
 import { Comment, Converter, ReflectionKind } from 'typedoc';
 
@@ -23,6 +24,15 @@ export function load(app) {
       while (parent && !parent.kindOf(ReflectionKind.TypeLiteral)) parent = parent.parent;
       if (parent && !reflection.hasComment()) {
         reflection.comment = new Comment([{ kind: 'text', text: 'See the symbol around it.' }]);
+      }
+    }
+    for (const module of project.getChildrenByKind(ReflectionKind.Module)) {
+      for (const child of module.children ?? []) {
+        const comments = [child, ...(child.signatures ?? [])].map(({ comment }) => comment);
+        const needed = child.kindOf([ReflectionKind.Function, ReflectionKind.Class]);
+        if (needed && !comments.some((comment) => comment?.getTag('@example'))) {
+          app.logger.warn(`${child.getFullName()} has no @example`);
+        }
       }
     }
   });
