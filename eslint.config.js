@@ -11,7 +11,7 @@ const lowerDoors = {
 const node = { regex: '^node:', message: 'lib runs in a browser too.' };
 
 export default defineConfig(
-  globalIgnores(['.node-gpu/', 'dist/', 'demo-output/', 'spec/.tmp/', '.stryker-tmp/']),
+  globalIgnores(['.node-gpu/', 'dist/', 'demo-output/', 'site/', 'spec/.tmp/', '.stryker-tmp/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,

@@ -1,4 +1,7 @@
-/** The public face of tfjs-swa, name by name. */
+/**
+ * The public face of tfjs-swa, name by name.
+ * @module
+ */
 export { SWA } from './optimizer/swa.js';
 export type { SWAOptions } from './optimizer/swa_options.js';
 export type { LoadOptions } from './optimizer/groups/load_state.js';
