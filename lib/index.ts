@@ -1,7 +1,7 @@
 /** The public face of tfjs-swa, name by name. */
 export { SWA, type SWAOptions } from './optimizer/swa.js';
-export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
-export { finiteOnly } from './average/finite.js';
+export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
+export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
 export {
   AveragedModel,
   type AveragedModelOptions,

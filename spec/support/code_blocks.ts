@@ -30,7 +30,6 @@ const languages = new Map([
 /** What a sample may import, and where that is to be found from spec/.tmp. */
 const modules = new Map([
   ['tfjs-swa', '../../../lib/index.js'],
-  ['tfjs-swa/kernels', '../../../lib/average/kernels/index.js'],
   ['@tensorflow/tfjs', '../../support/tfjs.js'],
 ]);
 
