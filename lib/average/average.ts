@@ -31,7 +31,7 @@ export function startAverage(value: tf.Variable): tf.Variable {
 /**
  * Data of averages that a guard has found safe. In place nobody writes there but {@link moveTowards}.
  */
-const safe = new WeakSet<object>();
+const safe = new WeakSet();
 
 /**
  * Moves each target towards its value: `target += (value - target) * weight`, by the fused kernel of

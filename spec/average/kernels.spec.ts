@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import { startAverage, updateAverages } from '../../lib/average/average.js';
-import { emaAvgFn, SWA, swaAvgFn, type AvgFn } from '../../lib/index.js';
+import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
 import { fusedUpdate } from '../../lib/average/kernels/fused.js';
 import { skipOnNodeGpu } from '../support/backends.js';
 import { half, own, random } from '../support/support.js';
@@ -15,6 +15,8 @@ const AVG_FNS: Record<string, () => AvgFn> = {
   swaAvgFn,
   emaAvgFn: () => emaAvgFn(0.9),
   'emaAvgFn with warmup': () => emaAvgFn(0.99, { warmup: true }),
+  weightedAvgFn: () => weightedAvgFn((n) => 1 / (n + 2)),
+  finiteOnly: () => finiteOnly(emaAvgFn({ halfLife: 3 })),
 };
 
 /** Averages that were formed by plain ops since the spec began; a fused kernel runs none. */

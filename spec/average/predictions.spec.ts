@@ -196,13 +196,11 @@ async function runSwa(net: Net, how: string, actions: Action[], seed: number): P
   /** What stands in the averages' place while the parameters hold them. */
   let kept: number[][] | null = null;
   const does: Record<Action, () => unknown> = {
-    step: () =>
-      kept ||
-      tf.tidy(() =>
-        swa.applyGradients(
-          Object.fromEntries(params.map(({ name, shape }) => [name, subject.uniform(shape)])),
-        ),
-      ),
+    step: () => {
+      if (kept) return;
+      const gradient = ({ name, shape }: tf.Variable) => [name, subject.uniform(shape)] as const;
+      tf.tidy(() => swa.applyGradients(Object.fromEntries(params.map(gradient))));
+    },
     assign: () => subject.assign(),
     update: async () => {
       if (kept) return;
@@ -290,7 +288,7 @@ async function runAveraged(net: Net, how: string, actions: Action[], seed: numbe
     },
     load: async () => {
       if (!saved) return;
-      averaged.loadStateDict(saved);
+      await averaged.loadStateDict(saved);
       reference.averages = savedAverages;
       reference.count = saved.n_averaged;
     },

@@ -34,6 +34,10 @@ export interface CountsReferences {
   refCount?(dataId: object): number;
 }
 
-/** Whether all of these are functions: what a kernel is to call has to be there. */
-export const callable = (...members: unknown[]): boolean =>
-  members.every((member) => typeof member === 'function');
+/** Whether an object is there with these methods: what a kernel is to call has to be. */
+export function hasMethods<T extends object, K extends keyof T>(
+  object: T | null | undefined,
+  ...names: K[]
+): object is T & { [P in K]-?: NonNullable<T[P]> } {
+  return names.every((name) => typeof object?.[name] === 'function');
+}

@@ -2,7 +2,7 @@
  * The fused update on the cpu backend: one unrolled loop over its typed arrays. It knows nothing of
  * averages beyond the weight.
  */
-import { callable, type CountsReferences, type Update } from './contract.js';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
 import { untilAsked } from './patches.js';
 
 /** A tensor's data on the cpu backend (tfjs-backend-cpu 4.22, backend_cpu.ts, `write`). */
@@ -24,12 +24,12 @@ const unseen = new WeakMap<Entry, Float32Array>();
 
 export function cpuAverage(backend: CpuBackend, weight: number): Update | null {
   const { data } = backend;
-  if (!callable(backend.refCount, data?.get)) return null;
+  if (!hasMethods(backend, 'refCount') || !hasMethods(data, 'get')) return null;
   const share = Math.fround(weight); // as the plain ops have it, in a tensor
   return (average, value) => {
-    if (backend.refCount!(average.dataId) !== 1) return false;
-    const entry = data!.get(average.dataId);
-    const current = data!.get(value.dataId)?.values;
+    if (backend.refCount(average.dataId) !== 1) return false;
+    const entry = data.get(average.dataId);
+    const current = data.get(value.dataId)?.values;
     const own = entry && unseen.get(entry);
     const seen = own ?? entry?.values;
     if (!(seen instanceof Float32Array && current instanceof Float32Array)) return false;

@@ -11,7 +11,7 @@
  * ops make NaN of it, and becomes so where `average + a * value` is beyond 3.4e38.
  */
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { callable, type CountsReferences, type Update } from './contract.js';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
 import { untilAsked } from './patches.js';
 
 /** A tensor's data (tfjs-node 4.22, nodejs_kernel_backend.ts, `createOutputTensor`). */
@@ -46,7 +46,7 @@ interface Binding {
 
 /** Whether the binding has all of {@link Binding}. */
 const isWhole = (binding: Partial<Binding>): binding is Binding =>
-  callable(binding.createTensor, binding.deleteTensor, binding.executeOp) &&
+  hasMethods(binding, 'createTensor', 'deleteTensor', 'executeOp') &&
   [binding.TF_FLOAT, binding.TF_ATTR_STRING, binding.TF_ATTR_TYPE, binding.TF_ATTR_SHAPE].every(
     (constant) => typeof constant === 'number',
   );
@@ -74,21 +74,22 @@ const numbers = new WeakMap<Binding, { weight: number; ids: number[] }>();
 
 export function nodeAverage(backend: NodeBackend, weight: number): Update | null {
   const { binding, tensorMap, isUsingGpuDevice } = backend;
-  if (!callable(backend.refCount, backend.getInputTensorIds, tensorMap?.get)) return null;
+  if (!hasMethods(backend, 'refCount', 'getInputTensorIds')) return null;
+  if (!hasMethods(tensorMap, 'get')) return null;
   if (!binding || !isWhole(binding)) return null;
   // TensorFlow has the op for processors alone (2.x, training_ops.cc, `REGISTER_KERNELS(CPU, float)`).
   if (isUsingGpuDevice !== false) return null;
   return (average, value) => {
-    if (backend.refCount!(average.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
-    const entry = tensorMap!.get(average.dataId);
+    if (backend.refCount(average.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
+    const entry = tensorMap.get(average.dataId);
     if (!entry || !Array.isArray(entry.shape)) return false;
     let variable = variables.get(entry);
     if (variable === undefined) {
       // Gives the values of a tensor that no op has taken yet to TensorFlow.
-      backend.getInputTensorIds!([average]);
+      backend.getInputTensorIds([average]);
       if (typeof entry.id !== 'number') return false;
     }
-    const [current] = backend.getInputTensorIds!([value]);
+    const [current] = backend.getInputTensorIds([value]);
     if (typeof current !== 'number') return false;
     variable ??= beginVariable(binding, entry);
     const inputs = [variable, ...numbersOf(binding, weight), current];

@@ -7,11 +7,12 @@
  *    backend_cpu.ts, `TensorData`; all kernels, `read` and `readSync` go through it), in tfjs-node `id`
  *    (tfjs-node 4.22, nodejs_kernel_backend.ts, `TensorData`). Without it every update on cpu would
  *    need a new array (for who called `data()` may hold the old one), in tfjs-node a new tensor.
- * 2. {@link renew}: tfjs-wasm's record of a tensor gets a new `id`.
+ * 2. {@link renewal}: tfjs-wasm's record of a tensor gets a new `id`.
  *
  * Each kernel looks for the fields first, and refuses where one is missing or of another kind
  * (3.21 to 4.22 have them all): the plain ops average then.
  */
+import { hasMethods } from './contract.js';
 
 /**
  * Makes a field of a record one that is formed when somebody first reads it, and an ordinary one
@@ -55,33 +56,28 @@ export interface WasmTensors {
   dataIdNextNumber?: number;
   wasm?: {
     tfjs?: {
-      registerTensor?(id: number, size: number, memoryOffset: number): void;
-      disposeData?(id: number): void;
+      registerTensor?: (id: number, size: number, memoryOffset: number) => void;
+      disposeData?: (id: number) => void;
     };
   };
 }
 
-/** Whether {@link renew} can be called: its fields are there. */
-export function isRenewable({ dataIdNextNumber, wasm }: WasmTensors, { id }: WasmEntry): boolean {
-  return (
-    typeof id === 'number' &&
-    typeof dataIdNextNumber === 'number' &&
-    typeof wasm?.tfjs?.registerTensor === 'function' &&
-    typeof wasm.tfjs.disposeData === 'function'
-  );
-}
-
 /**
- * Puts a tensor's data under a new id. The C++ half keeps packed copies of filters and their biases, of
- * the second operands of products and of PReLU's slopes by that id until it is disposed of
- * (tfjs-backend-wasm 4.22, src/cc: conv2d_impl.cc, batch_mat_mul_impl.cc, prelu_impl.cc): who has
- * written to the data calls this, and the next product packs what is there now. `disposeData` leaves
- * the memory alone, which JavaScript frees (backend.cc, `dispose_data`).
+ * What puts a tensor's data under a new id; `null` where a field for it is missing. The C++ half keeps
+ * packed copies of filters and their biases, of the second operands of products and of PReLU's slopes
+ * by that id until it is disposed of (tfjs-backend-wasm 4.22, src/cc: conv2d_impl.cc,
+ * batch_mat_mul_impl.cc, prelu_impl.cc): who has written to the data calls this, and the next product
+ * packs what is there now. `disposeData` leaves the memory alone, which JavaScript frees (backend.cc,
+ * `dispose_data`).
  */
-export function renew(backend: WasmTensors, entry: WasmEntry, size: number): void {
-  const { registerTensor, disposeData } = backend.wasm!.tfjs!;
-  const old = entry.id!;
-  entry.id = backend.dataIdNextNumber!++;
-  registerTensor!(entry.id, size, entry.memoryOffset!);
-  disposeData!(old);
+export function renewal(backend: WasmTensors): ((entry: WasmEntry, size: number) => void) | null {
+  const tensors = backend.wasm?.tfjs;
+  if (!hasMethods(tensors, 'registerTensor', 'disposeData')) return null;
+  if (typeof backend.dataIdNextNumber !== 'number') return null;
+  return (entry, size) => {
+    const old = entry.id!;
+    entry.id = backend.dataIdNextNumber!++;
+    tensors.registerTensor(entry.id, size, entry.memoryOffset!);
+    tensors.disposeData(old);
+  };
 }

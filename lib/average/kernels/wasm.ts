@@ -3,8 +3,8 @@
  * the backend's own memory. It knows nothing of averages beyond the weight.
  */
 import { MODULE, SHARED_MODULE } from './average_wasm.js';
-import { callable, type CountsReferences, type Update } from './contract.js';
-import { isRenewable, renew, type WasmEntry, type WasmTensors } from './patches.js';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
+import { renewal, type WasmEntry, type WasmTensors } from './patches.js';
 
 interface WasmBackend extends CountsReferences, WasmTensors {
   /** Where each tensor's data lies (tfjs-backend-wasm 4.22, backend_wasm.ts, `move`). */
@@ -21,20 +21,21 @@ const instances = new WeakMap<WebAssembly.Memory, Average | null>();
 
 export function wasmAverage(backend: WasmBackend, weight: number): Update | null {
   const { dataIdMap, wasm } = backend;
-  if (!callable(backend.refCount, dataIdMap?.get)) return null;
+  if (!hasMethods(backend, 'refCount') || !hasMethods(dataIdMap, 'get')) return null;
   const run = averageOn(wasm);
-  if (!run) return null;
+  const renew = renewal(backend);
+  if (!run || !renew) return null;
   return (average, value) => {
-    if (backend.refCount!(average.dataId) !== 1) return false;
+    if (backend.refCount(average.dataId) !== 1) return false;
     // The value first: fetching it from another backend allocates. Addresses stay right when the
     // memory grows, unlike typed arrays over it.
-    const current = dataIdMap!.get(value.dataId)?.memoryOffset;
-    const entry = dataIdMap!.get(average.dataId);
+    const current = dataIdMap.get(value.dataId)?.memoryOffset;
+    const entry = dataIdMap.get(average.dataId);
     if (!entry || typeof entry.memoryOffset !== 'number' || typeof current !== 'number')
       return false;
-    if (!isRenewable(backend, entry)) return false;
+    if (typeof entry.id !== 'number') return false;
     run(entry.memoryOffset, current, average.size, weight);
-    renew(backend, entry, average.size);
+    renew(entry, average.size);
     return true;
   };
 }

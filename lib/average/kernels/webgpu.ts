@@ -3,7 +3,7 @@
  * takes from its pool. It knows nothing of averages beyond the weight.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { callable, type Update } from './contract.js';
+import { hasMethods, type Update } from './contract.js';
 
 /** What of the WebGPU backend is used (tfjs-backend-webgpu 4.22, backend_webgpu.ts). */
 interface WebGpuBackend {
@@ -21,14 +21,15 @@ const WORKGROUP = 64;
 
 export function webgpuAverage(backend: WebGpuBackend, weight: number): Update | null {
   const { tensorMap } = backend;
-  if (!callable(backend.runWebGPUProgram, backend.uploadToGPU, tensorMap?.get)) return null;
+  if (!hasMethods(backend, 'runWebGPUProgram', 'uploadToGPU')) return null;
+  if (!hasMethods(tensorMap, 'get')) return null;
   const uniforms = [{ type: 'float32', data: [weight] }];
   /** A float32 tensor whose record is that of 4.6 or later: the programs of its time are as below. */
   const isKnown = ({ dataId }: tf.Tensor): boolean => {
-    const { dtype } = tensorMap!.get(dataId) ?? {};
+    const { dtype } = tensorMap.get(dataId) ?? {};
     if (dtype !== 'float32') return false;
-    backend.uploadToGPU!(dataId);
-    return tensorMap!.get(dataId)?.resource != null;
+    backend.uploadToGPU(dataId);
+    return tensorMap.get(dataId)?.resource instanceof Object;
   };
   return (average, value) => {
     const { size, shape } = average;
@@ -36,9 +37,9 @@ export function webgpuAverage(backend: WebGpuBackend, weight: number): Update | 
     if (!isKnown(average) || !isKnown(value)) return false;
     // Flat, so that all tensors share two programs.
     const inputs = [average, value].map(({ dataId, dtype }) => ({ dataId, dtype, shape: [size] }));
-    const { dataId } = backend.runWebGPUProgram!(program(size), inputs, 'float32', uniforms);
+    const { dataId } = backend.runWebGPUProgram(program(size), inputs, 'float32', uniforms);
     const info = { dataId, shape, dtype: 'float32' } as const;
-    const next = tf.engine().makeTensorFromTensorInfo(info, backend as tf.KernelBackend);
+    const next = tf.engine().makeTensorFromTensorInfo(info);
     average.assign(next);
     next.dispose();
     return true;
