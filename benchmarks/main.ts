@@ -37,7 +37,6 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds ?? (values.quick ? 3 : 15));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`Invalid --rounds: ${values.rounds}`);
-if (!values.plain) await import('tfjs-swa/kernels');
 const torch = values.torch && hasTorch();
 if (values.torch && !torch) console.warn('torch cannot be imported: its rows are left out');
 

@@ -3,7 +3,6 @@ import '@tensorflow/tfjs-backend-webgl';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers'; // registers the gradients of tfjs-core
-import 'tfjs-swa/kernels';
 import { benchAverage } from './average.js';
 import type { Row } from './measure.js';
 import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';

@@ -5,8 +5,8 @@
 export { SWA } from './optimizer/swa.js';
 export type { SWAOptions } from './optimizer/swa_options.js';
 export type { LoadOptions } from './optimizer/groups/load_state.js';
-export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
-export { finiteOnly } from './average/finite.js';
+export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
+export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
 export {
   AveragedModel,
   type AveragedModelOptions,

@@ -62,9 +62,4 @@ await inApp(({ folder, tarball, write, run, install }) => {
   if (!readFileSync(path.join(folder, 'bare.out.js'), 'utf8').includes('registerClass(SWA)')) {
     throw new Error("A bundler drops the registration of SWA from import 'tfjs-swa/register'");
   }
-  write('kernels.mjs', "import 'tfjs-swa/kernels';\n");
-  run('kernels alone', bin('esbuild'), 'kernels.mjs', ...bundle, '--outfile=kernels.out.js');
-  if (!readFileSync(path.join(folder, 'kernels.out.js'), 'utf8').includes('tfjs-swa average')) {
-    throw new Error("A bundler drops the registrations of import 'tfjs-swa/kernels'");
-  }
 });
