@@ -2,12 +2,9 @@
 export { SWA, type SWAOptions } from './optimizer/swa.js';
 export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
 export { finiteOnly } from './average/finite.js';
-export {
-  AveragedModel,
-  type AveragedModelOptions,
-  type AveragedModelStateDict,
-  type LayersModelLike,
-} from './average/averaged_model.js';
+export { AveragedModel, type AveragedModelOptions } from './average/averaged_model.js';
+export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average/averaged_state.js';
+export type { LayersModelLike } from './average/averaged_weights.js';
 export {
   LambdaLR,
   SWALR,
@@ -29,6 +26,7 @@ export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoi
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
+export type { LoadReport } from './state/match_names.js';
 export type { NamedTensor, TensorData } from './state/tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
 export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';

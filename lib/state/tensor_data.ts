@@ -43,17 +43,22 @@ export function checkAlive({ isDisposed, name }: tf.Variable): void {
   if (isDisposed) throw new Error(`Variable ${name} is disposed`);
 }
 
-/** Copies a tensor to the host; the values are those at the moment of the call. */
+/**
+ * Copies a tensor to the host; the values are those at the moment of the call. Backends can return
+ * their live array (tfjs-backend-cpu 4.22, backend_cpu.ts, `readSync`), also after another became the
+ * current one.
+ */
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];
   const { shape } = tensor;
-  const { tensorMap } = tf.backend() as { tensorMap?: Map<object, { values: unknown }> };
-  const data = await tensor.data();
-  // wasm and tfjs-node copy what is in their own memory. Other backends, the cpu backend say, can
-  // return their live array (4.22, `readSync` of each).
-  const fresh = tf.getBackend() === 'wasm' || tensorMap?.get(tensor.dataId)?.values === null;
-  const values = fresh ? data : data.slice();
-  return { name, dtype, shape: [...shape], values };
+  // Held, so that meanwhile nobody writes into it in place, and no disposal ends the reading.
+  const held = tf.keep(tf.clone(tensor));
+  try {
+    const values = (await held.data()).slice();
+    return { name, dtype, shape: [...shape], values };
+  } finally {
+    held.dispose();
+  }
 }
 
 /** A new tensor of the data; a copy, because `tf.tensor` keeps the array that it is handed. */
