@@ -614,6 +614,7 @@ describe('AveragedModel', () => {
       assert.deepEqual([...state.module[0]!.values], [1]);
       assert.deepEqual(await valuesOf(averaged.module), [[3]]);
       state.module[0]!.values[0] = 7;
+      (await averaged.stateDict()).module[0]!.values[0] = 6;
       assert.deepEqual(await valuesOf(averaged.module), [[3]]);
       await averaged.loadStateDict(state);
       state.module[0]!.values[0] = 8;
@@ -663,7 +664,7 @@ describe('AveragedModel', () => {
       const [a, b] = [variable([1], 'averaged/early'), variable([1], 'averaged/late')];
       let calls = 0;
       const avgFn: AvgFn = (averaged, current) => {
-        if (++calls === 2) throw new Error('second');
+        if (++calls === 3) throw new Error('second');
         return tf.add(averaged, current);
       };
       const averaged = average([a, b], { avgFn });

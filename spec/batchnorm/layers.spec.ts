@@ -59,6 +59,14 @@ describe('bnLayersOf', () => {
         `${hidden.map(({ name }) => name).join(', ')}, which stay as they are; ` +
         'give the model a method batchNormLayers() that lists the layers',
     ]);
+  });
+
+  it('says nothing of a model that lists its layers itself', async () => {
+    const layer = new Private({ inputShape: [1] });
+    const model = own(
+      tfl.sequential({ layers: [layer, tfl.layers.batchNormalization({ name: 'left_out' })] }),
+    );
+    const x = own(tf.tensor2d([[1], [5]]));
     const listing = Object.assign(model, { batchNormLayers: () => [layer.norm()] });
     assert.deepEqual(await warningsOf(() => updateBn([x], listing as object)), []);
     assert.deepEqual(await valuesOf(layer.norm().getWeights().slice(2)), [[3], [4]]);

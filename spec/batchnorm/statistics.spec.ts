@@ -163,9 +163,11 @@ describe('recordStatistics', () => {
     it('finds the weights of tfjs’s layers in it', async () => {
       const one = norm();
       const { model: inner } = net();
-      const model = { parts: { inner }, batchNormLayers: () => [one] };
+      const outer = tfl.sequential({ layers: [tfl.sequential({ layers: [inner] })] });
+      const model = { parts: { outer }, batchNormLayers: () => [one] };
       const gamma = inner.weights[0]!.read() as tf.Variable;
       assert.equal((await run(model, one, gamma)).mean, 1);
+      assert.equal((await run(model, one, null)).mean, 9);
     });
 
     it('counts as belonging where nothing but the statistics is found', async () => {
