@@ -7,12 +7,9 @@ export type { SWAOptions } from './optimizer/swa_options.js';
 export type { LoadOptions } from './optimizer/groups/load_state.js';
 export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
 export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
-export {
-  AveragedModel,
-  type AveragedModelOptions,
-  type AveragedModelStateDict,
-  type LayersModelLike,
-} from './average/averaged_model.js';
+export { AveragedModel, type AveragedModelOptions } from './average/averaged_model.js';
+export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average/averaged_state.js';
+export type { LayersModelLike } from './average/averaged_weights.js';
 export {
   LambdaLR,
   SWALR,
@@ -34,6 +31,7 @@ export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoi
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
+export type { LoadReport } from './state/match_tensors.js';
 export type { NamedTensor, TensorData } from './state/tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
 export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';

@@ -57,8 +57,14 @@ export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorD
   const dtype = tensor.dtype as TensorData['dtype'];
   const { shape } = tensor;
   const copied = copiesAtReading(tensor);
-  const data = await tensor.data();
-  return { name, dtype, shape: [...shape], values: copied ? data : data.slice() };
+  // Held, so that meanwhile nobody writes into it in place, and no disposal ends the reading.
+  const held = tf.keep(tf.clone(tensor));
+  try {
+    const data = await tensor.data();
+    return { name, dtype, shape: [...shape], values: copied ? data : data.slice() };
+  } finally {
+    held.dispose();
+  }
 }
 
 /** What is looked at of tfjs's engine and of a backend (tfjs-core 4.22, engine.ts, `read`). */

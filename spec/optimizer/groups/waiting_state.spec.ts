@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
-import { SWA, type SWAOptions, type SWAStateDict } from '../../../lib/index.js';
+import { emaAvgFn, finiteOnly, SWA, type SWAOptions, type SWAStateDict } from '../../../lib/index.js';
 import { shareOf } from '../../support/backends.js';
 import { assertFails, half, own, random, valuesOf, variable } from '../../support/support.js';
 
@@ -285,7 +285,6 @@ describe('a state that waits', () => {
 
 describe('the averaging function', () => {
   it('is part of the state, and another one is refused or kept on purpose', async () => {
-    const { emaAvgFn, finiteOnly } = await import('../../../lib/index.js');
     const v = variable([8]);
     const of = (options: SWAOptions) => momentum({ ...options, paramGroups: [{ params: v }] });
     const kinds: [SWAOptions, string][] = [
