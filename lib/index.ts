@@ -8,13 +8,9 @@ export {
   type AveragedModelStateDict,
   type LayersModelLike,
 } from './average/averaged_model.js';
-export {
-  LambdaLR,
-  SWALR,
-  type LRSchedulerStateDict,
-  type SWALROptions,
-  type SWALRStateDict,
-} from './schedule/lr_scheduler.js';
+export { LambdaLR } from './schedule/lambda_lr.js';
+export type { LRSchedulerStateDict } from './schedule/scheduler.js';
+export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';
 export {
   constant,
   cosineAnnealing,
