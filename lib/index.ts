@@ -28,9 +28,6 @@ export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
 export type { NamedTensor, TensorData } from './state/tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
 export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';
-export {
-  swaCallback,
-  type FittedModel,
-  type SwaCallback,
-  type SwaCallbackOptions,
-} from './fit/swa_callback.js';
+export { swaCallback, type SwaCallback } from './fit/swa_callback.js';
+export type { SwaCallbackOptions } from './fit/callback_options.js';
+export type { FittedModel } from './fit/fitted_model.js';

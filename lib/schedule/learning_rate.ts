@@ -120,14 +120,12 @@ export function setLearningRate(optimizer: tf.Optimizer, learningRate: number): 
   checkNumber('lr', learningRate, 0);
   checkLearningRate(optimizer, 'lr');
   const rated = optimizer as Rated;
-  if (rated.setLearningRate) {
-    rated.setLearningRate(learningRate);
-    remember(rated);
-  } else rated.learningRate = learningRate;
+  if (rated.setLearningRate) rated.setLearningRate(learningRate);
+  else rated.learningRate = learningRate;
 }
 
 /** The rate that a cached tensor was made of. */
-const cachedRates = /* @__PURE__ */ new WeakMap<object, unknown>();
+const cachedRates = /* @__PURE__ */ new WeakMap<object, number>();
 
 /**
  * Has an optimizer step with the rate that it shows. SGD and Momentum step with a tensor that they
@@ -136,14 +134,10 @@ const cachedRates = /* @__PURE__ */ new WeakMap<object, unknown>();
  * before each step; it costs a look-up as long as the rate stays.
  */
 export function settleLearningRate(optimizer: tf.Optimizer): void {
-  const { c, learningRate, setLearningRate } = optimizer as Rated;
-  if (!c || !setLearningRate || typeof learningRate !== 'number') return;
+  const rated = optimizer as Rated;
+  const { c, learningRate } = rated;
+  if (!c || !rated.setLearningRate || typeof learningRate !== 'number') return;
   if (cachedRates.get(c) === learningRate) return;
-  setLearningRate.call(optimizer, learningRate);
-  remember(optimizer as Rated);
-}
-
-/** Notes of which rate the tensor was made that the optimizer holds now. */
-function remember({ c, learningRate }: Rated): void {
-  if (c) cachedRates.set(c, learningRate);
+  rated.setLearningRate(learningRate);
+  cachedRates.set(rated.c!, learningRate);
 }

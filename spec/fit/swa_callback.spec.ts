@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfd from '@tensorflow/tfjs-data';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
-import { SWA } from '../../lib/index.js';
-import { swaCallback, type SwaCallbackOptions } from '../../lib/fit/swa_callback.js';
+import fc from 'fast-check';
+import { SWA, swaCallback, type SwaCallbackOptions } from '../../lib/index.js';
+import { shareOf } from '../support/backends.js';
 import {
   assertClose,
   assertFails,
@@ -707,16 +708,19 @@ describe('swaCallback', () => {
       const moving: number[][][] = [];
       const note = { onEpochEnd: async () => void moving.push(await movingOf(model)) };
       const swa = swaCallback(model, { startEpoch: 2 });
+      const other = recorder(model);
       const warnings = await warningsOf(() =>
-        model.fitDataset(dataset().repeat(2), {
-          epochs: 3,
+        model.fitDataset(dataset().repeat(3), {
+          epochs: 4,
           batchesPerEpoch: 3,
           verbose: 0,
-          callbacks: [note, swa],
+          callbacks: [note, other, swa],
         }),
       );
       assert.match(warnings.at(-1)!, /^swaCallback: training ended without the forward pass/);
-      assert.deepEqual(await movingOf(model), moving[1]);
+      const mean = moving[1]!.map((one, k) => one.map((v, j) => (v + moving[2]![k]![j]!) / 2));
+      assertWeights(await movingOf(model), mean);
+      assertWeights(await trained(model), meanOf(other.weights, [2, 3]));
     });
 
     it("tfjs's own fails listed after a plain object, whatever the object does", async () => {
@@ -814,7 +818,116 @@ describe('swaCallback', () => {
       assert.deepEqual(used.slice(15), used.slice(0, 15));
     });
 
-    it('after one that failed in the forward pass, all that was changed is put back', async () => {
+    /** Places of a fit of 5 epochs of 3 batches at which something of the user's may fail. */
+    const places: Record<string, (epoch: number, batch: number) => tfl.CustomCallbackArgs> = {
+      onBatchBegin: (epoch, batch) => {
+        let at = 0;
+        return {
+          onEpochBegin: async (now) => void (at = now),
+          onBatchBegin: async (now) => {
+            if (at === epoch && now === batch) throw new Error('boom');
+          },
+        };
+      },
+      onBatchEnd: (epoch, batch) => {
+        let at = 0;
+        return {
+          onEpochBegin: async (now) => void (at = now),
+          onBatchEnd: async (now) => {
+            if (at === epoch && now === batch) throw new Error('boom');
+          },
+        };
+      },
+      onEpochBegin: (epoch) => ({
+        onEpochBegin: async (now) => {
+          if (now === epoch) throw new Error('boom');
+        },
+      }),
+      onEpochEnd: (epoch) => ({
+        onEpochEnd: async (now) => {
+          if (now === epoch) throw new Error('boom');
+        },
+      }),
+      onTrainBegin: () => ({
+        onTrainBegin: async () => {
+          throw new Error('boom');
+        },
+      }),
+    };
+
+    for (const way of ['fit', 'fitDataset'] as const) {
+      it(`${way}: one that fails, wherever it does, leaves all as without the callback`, async () => {
+        const { x, y } = data();
+        const attempt = (model: tfl.Sequential, callbacks: Callbacks) =>
+          way === 'fit'
+            ? model.fit(x, y, { ...FIT, epochs: 5, callbacks })
+            : model.fitDataset(dataset(), { epochs: 5, verbose: 0, callbacks });
+        const place = fc.tuple(
+          fc.constantFrom(...Object.keys(places)),
+          fc.integer({ min: 0, max: 4 }),
+          fc.integer({ min: 0, max: 2 }),
+        );
+        const settings = fc.record({
+          lrSchedule: fc.constantFrom('manual', 'constant', 'cyclic'),
+          first: fc.boolean(),
+          bn: fc.boolean(),
+        });
+        await fc.assert(
+          fc.asyncProperty(place, settings, async ([where, epoch, batch], drawn) => {
+            const { lrSchedule, first, bn } = drawn;
+            const results = [];
+            for (const swaToo of [false, true]) {
+              const optimizer = tf.train.momentum(0.05, 0.5);
+              const model = net(optimizer, bn);
+              const layer = model.layers[1] as unknown as { momentum?: number };
+              const weights: number[][][] = [];
+              // What training alone makes of the weights, before the epoch of the forward pass.
+              const note = {
+                onEpochEnd: async (now: number) => {
+                  if (now < 4) weights.push(await values(model));
+                },
+              };
+              const swa = swaCallback(model, {
+                startEpoch: 2,
+                lrSchedule,
+                swaFreq: 2,
+                // So that it trains as without.
+                ...(lrSchedule !== 'manual' && { swaLr: 0.05 }),
+                ...(lrSchedule === 'cyclic' && { swaLr2: 0.05 }),
+              });
+              const boom = places[where]!(epoch, batch);
+              const own = swaToo ? [swa] : [];
+              const { numTensors } = tf.memory();
+              const callbacks = first ? [...own, note, boom] : [note, boom, ...own];
+              // A fit that fails leaves tensors of its own (tfjs-layers 4.22, training.ts, fitLoop).
+              tf.engine().startScope();
+              await warningsOf(() => assertFails(() => attempt(model, callbacks), 'boom'));
+              const left = tf.memory().numTensors - numTensors;
+              tf.engine().endScope();
+              const at = Math.min(epoch, 4);
+              results.push({
+                left,
+                rate: (optimizer as never)['learningRate'],
+                momentum: layer.momentum,
+                keys: Object.keys((model as never as { model: object }).model),
+                descriptor: Object.getOwnPropertyDescriptor(
+                  (model as never as { model: object }).model,
+                  'isTraining',
+                ),
+                // In the forward pass: the weights of before it.
+                weights: bn && at === 4 ? weights.at(-1) : await values(model),
+                seen: bn && at === 4 && swaToo ? await values(model) : weights.at(-1),
+              });
+              disposeBare(optimizer);
+            }
+            assert.deepEqual(results[1], results[0]);
+          }),
+          { seed: 20180314, numRuns: shareOf(40) },
+        );
+      });
+    }
+
+    it('after one that failed in the forward pass the next is as good as new', async () => {
       const optimizer = bare(tf.train.sgd(0.1));
       const used = ratesOf(optimizer);
       const model = net(optimizer);
@@ -830,16 +943,58 @@ describe('swaCallback', () => {
       const run = { epochs: 3, verbose: 0, callbacks: [other, swa, boom] };
       const { numTensors } = tf.memory();
       await assertFails(() => model.fitDataset(dataset(), run), 'boom');
-      assert.equal(layer.momentum, 0); // of the first batch
+      assert.equal(layer.momentum, 0.7);
+      assert.equal((optimizer as never)['learningRate'], 0.1);
+      assert.equal(tf.memory().numTensors, numTensors + 2); // the batch
+      assert.deepEqual(await trained(model), other.weights.get(2));
       fails = false;
-      assert.equal(tf.memory().numTensors, numTensors + 8 + 2); // the averages and the batch
       await model.fitDataset(dataset(), run);
       assert.equal(tf.memory().numTensors, numTensors + 2);
-      assert.equal(layer.momentum, 0.7);
       // s = 1: epoch 0 at t = 0, epoch 1 at t = 1
       assertClose(used.slice(6), [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0, 0, 0], 1e-7);
       assertWeights(await trained(model), meanOf(other.weights, [2]));
       assert.equal((optimizer as never)['learningRate'], 0.1);
+    });
+
+    it('dispose() puts back by hand what no end of fit was told of', async () => {
+      const optimizer = own(tf.train.sgd(0.1));
+      const weight = variable([1]);
+      const model = { weights: [{ read: () => weight }], optimizer, stopTraining: false };
+      const swa = swaCallback(model, { startEpoch: 2, lrSchedule: 'constant' });
+      swa.dispose(); // nothing to do
+      swa.setParams({ epochs: 5, steps: 1 });
+      const { numTensors } = tf.memory();
+      await swa.onTrainBegin();
+      for (const epoch of [0, 1, 2]) {
+        await swa.onEpochBegin(epoch);
+        await swa.onEpochEnd(epoch);
+      }
+      assertClose([(optimizer as never)['learningRate']], [0.01], 1e-12);
+      assert.equal(tf.memory().numTensors, numTensors + 1);
+      swa.dispose();
+      swa.dispose();
+      assert.equal((optimizer as never)['learningRate'], 0.1);
+      assert.equal(tf.memory().numTensors, numTensors);
+    });
+
+    it('two callbacks in one fit that fails are both told, and the field is as it was', async () => {
+      const { x, y } = data();
+      const optimizer = bare(tf.train.sgd(0.1));
+      const model = net(optimizer, false);
+      const inner = (model as unknown as { model: object }).model;
+      const before = Object.getOwnPropertyDescriptor(inner, 'isTraining');
+      const two = [2, 3].map((startEpoch) => swaCallback(model, { startEpoch }));
+      const { numTensors } = tf.memory();
+      const boom = places['onEpochBegin']!(3, 0);
+      for (const callbacks of [[...two, boom], two]) {
+        const fit = () => model.fit(x, y, { ...FIT, epochs: 5, callbacks });
+        await (callbacks.includes(boom) ? assertFails(fit, 'boom') : fit());
+        assert.equal(tf.memory().numTensors, numTensors);
+        assert.deepEqual(Object.getOwnPropertyDescriptor(inner, 'isTraining'), {
+          ...before,
+          value: false,
+        });
+      }
     });
 
     it('that fails before it starts changes nothing, and the next is as good as new', async () => {
