@@ -12,15 +12,20 @@ export { LambdaLR } from './schedule/lambda_lr.js';
 export type { LRSchedulerStateDict } from './schedule/scheduler.js';
 export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';
 export {
+  ReduceLROnPlateau,
+  type ReduceLROnPlateauOptions,
+  type ReduceLROnPlateauStateDict,
+} from './schedule/reduce_lr_on_plateau.js';
+export {
   constant,
   cosineAnnealing,
-  cyclic,
   linear,
   sequence,
-  triangular,
   type Schedule,
   type SchedulePhase,
 } from './schedule/schedules.js';
+export { cyclic, oneCycle, triangular, warmRestarts } from './schedule/cycles.js';
+export { exponential, stepDecay } from './schedule/decays.js';
 export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';

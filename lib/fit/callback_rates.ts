@@ -5,7 +5,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { ratesOf } from '../schedule/learning_rate.js';
 import { invalid } from '../check.js';
-import { cyclic, interpolate } from '../schedule/schedules.js';
+import { cyclic } from '../schedule/cycles.js';
+import { interpolate } from '../schedule/schedules.js';
 
 /** What the rates depend on; epochs are counted from 0. */
 export interface RateSettings {

@@ -1,6 +1,6 @@
 /** The scheduler that sets what a schedule gives, after torch's `lr_scheduler.LambdaLR`. */
 import type * as tf from '@tensorflow/tfjs-core';
-import { ratesOf, type Rate } from './learning_rate.js';
+import { ratesOf } from './learning_rate.js';
 import { checkNumber, invalid } from '../check.js';
 import type { Schedule } from './schedules.js';
 import {
@@ -56,8 +56,18 @@ export class LambdaLR extends LRScheduler {
     if (schedules.length === 0 || schedules.some((one) => typeof one !== 'function')) {
       invalid('schedule', schedule, 'a function of the step, or a list of them');
     }
-    this.setRates(0);
+    this.goTo(0);
     warnOfSwaLr(optimizer);
+  }
+
+  /**
+   * Sets the next rates; called once a batch or once an epoch, whatever is counted.
+   *
+   * @throws Error if the groups or the rates no longer fit; the rates and the count stay as they
+   *   were then.
+   */
+  step(): void {
+    this.goTo(this.epoch + 1);
   }
 
   /**
@@ -72,9 +82,11 @@ export class LambdaLR extends LRScheduler {
     this.load(live, state);
   }
 
-  protected override ratesAt(epoch: number, { length }: readonly Rate[]): number[] {
-    return perGroup('schedule', this.schedule, length).map((schedule, i) =>
-      checkNumber(`rate of group ${i} at step ${epoch}`, schedule(epoch), 0),
+  private goTo(epoch: number): void {
+    this.set(epoch, ({ length }) =>
+      perGroup('schedule', this.schedule, length).map((schedule, i) =>
+        checkNumber(`rate of group ${i} at step ${epoch}`, schedule(epoch), 0),
+      ),
     );
   }
 }

@@ -21,7 +21,7 @@ export abstract class LRScheduler {
   /** Calls of `step()` so far. */
   protected epoch = 0;
   /** The rates that were set last, one a group. */
-  protected rates: readonly number[] = [];
+  private rates: readonly number[] = [];
 
   protected constructor(protected readonly optimizer: tf.Optimizer) {
     const { applyGradients } = (optimizer ?? {}) as Partial<tf.Optimizer>;
@@ -35,26 +35,13 @@ export abstract class LRScheduler {
     return [...this.rates];
   }
 
-  /**
-   * Sets the next rates; called once a batch or once an epoch, whatever is counted.
-   *
-   * @throws Error if the groups or the rates no longer fit; the rates and the count stay as they
-   *   were then.
-   */
-  step(): void {
-    this.setRates(this.epoch + 1);
-    this.epoch += 1;
-  }
-
-  /** The rates after `epoch` calls of `step()`, one for each that there is now. */
-  protected abstract ratesAt(epoch: number, now: readonly Rate[]): number[];
-
-  /** Sets the rates after `epoch` calls of `step()`. */
-  protected setRates(epoch: number): void {
+  /** Sets the rates that follow from those that are, and the count; if one is refused, neither. */
+  protected set(epoch: number, next: (live: readonly Rate[]) => number[]): void {
     const live = ratesOf(this.optimizer);
-    const rates = this.ratesAt(epoch, live);
+    const rates = next(live);
     setRates(live, rates);
     this.rates = rates;
+    this.epoch = epoch;
   }
 
   /** The count and the rates, as plain data. */

@@ -3,7 +3,7 @@
  * nothing of averages.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { ratesOf, type Rate } from './learning_rate.js';
+import { ratesOf } from './learning_rate.js';
 import { checkInteger, checkKeys, invalid } from '../check.js';
 import { cosineShape, interpolate } from './schedules.js';
 import {
@@ -88,8 +88,18 @@ export class SWALR extends LRScheduler {
       epochs: checkInteger('annealEpochs', annealEpochs, 0),
       strategy: checkStrategy('annealStrategy', annealStrategy),
     };
-    this.setRates(0);
+    this.goTo(0);
     warnOfSwaLr(optimizer);
+  }
+
+  /**
+   * Sets the next rates; called once a batch or once an epoch, whatever is counted.
+   *
+   * @throws Error if the groups or the rates no longer fit; the rates and the count stay as they
+   *   were then.
+   */
+  step(): void {
+    this.goTo(this.epoch + 1);
   }
 
   /** The options, the count and the rates, as plain data. */
@@ -124,13 +134,15 @@ export class SWALR extends LRScheduler {
     this.anneal = anneal;
   }
 
-  protected override ratesAt(epoch: number, now: readonly Rate[]): number[] {
-    const swaLrs = perGroup('swaLr', this.anneal.swaLr, now.length);
-    const before = epoch === 0 ? 0 : annealed(this.anneal, epoch - 1);
-    const after = annealed(this.anneal, epoch);
+  private goTo(epoch: number): void {
+    const { anneal } = this;
+    const before = epoch === 0 ? 0 : annealed(anneal, epoch - 1);
     // The way that is left after `before`, which the anneal of 0 epochs ends at once.
-    const share = before === 1 ? 1 : (after - before) / (1 - before);
-    return now.map(({ lr }, i) => interpolate(lr, swaLrs[i]!, share));
+    const share = before === 1 ? 1 : (annealed(anneal, epoch) - before) / (1 - before);
+    this.set(epoch, (live) => {
+      const swaLrs = perGroup('swaLr', anneal.swaLr, live.length);
+      return live.map(({ lr }, i) => interpolate(lr, swaLrs[i]!, share));
+    });
   }
 }
 
