@@ -35,4 +35,5 @@ export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
 export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';
 export { swaCallback, type SwaCallback } from './fit/swa_callback.js';
 export type { SwaCallbackOptions } from './fit/callback_options.js';
+export type { ValidationData } from './fit/evaluation.js';
 export type { FittedModel } from './fit/fitted_model.js';

@@ -1,7 +1,9 @@
 /** What `swaCallback` takes, and its checks that need no optimizer. It knows nothing of `fit`. */
 import { checkLoader, type BnLoader } from '../batchnorm/batches.js';
+import { checkAvgFn, swaAvgFn, type AvgFn } from '../average/average.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
 import type { RateSettings } from './callback_rates.js';
+import { checkValidationData, type ValidationData } from './evaluation.js';
 import type { FittedModel } from './fitted_model.js';
 
 /** Options of {@link swaCallback}. */
@@ -18,6 +20,12 @@ export interface SwaCallbackOptions {
   swaFreq?: number;
   /** Batches to re-estimate batch normalization with, as {@link updateBn} takes them. */
   bnData?: BnLoader<unknown>;
+  /** How to average; default {@link swaAvgFn}, the equal average. */
+  avgFn?: AvgFn;
+  /** What the averages are evaluated on: `[xs, ys]`, or a tf.data Dataset of `{xs, ys}`. */
+  validationData?: ValidationData;
+  /** Whether the model ends with the average of the least `swa_val_loss`; default false. */
+  keepBest?: boolean;
   /** 1 tells with `console.log` what happens when; default 0. */
   verbose?: 0 | 1;
 }
@@ -25,6 +33,9 @@ export interface SwaCallbackOptions {
 /** The options, checked; epochs are counted from 0 from here on. */
 export interface Settings extends RateSettings {
   readonly bnData: BnLoader<unknown> | null;
+  readonly avgFn: AvgFn;
+  readonly validationData: ValidationData | null;
+  readonly keepBest: boolean;
   readonly say: (message: string) => void;
 }
 
@@ -42,6 +53,7 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
   }
   checkKeys(options, KEYS);
   const { lrSchedule = 'manual', swaFreq = 1, bnData = null, verbose = 0 } = options;
+  const { avgFn = swaAvgFn(), validationData = null, keepBest = false } = options;
   const start = checkInteger('startEpoch', options.startEpoch, 2) - 1;
   if (!['manual', 'constant', 'cyclic'].includes(lrSchedule)) {
     invalid('lrSchedule', lrSchedule, "'manual', 'constant' or 'cyclic'");
@@ -57,6 +69,13 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
     invalid('swaLr', swaLr, `at most swaLr2, ${swaLr2}`);
   }
   if (bnData !== null) checkLoader(bnData, 'bnData');
+  checkAvgFn(avgFn);
+  if (validationData !== null) checkValidationData(validationData);
+  if (typeof keepBest !== 'boolean') invalid('keepBest', keepBest, 'a boolean');
+  if (keepBest && validationData === null) throw new Error('keepBest requires validationData');
+  if (validationData !== null && isIterator(bnData)) {
+    invalid('bnData', bnData, 'batches that can be read again, for each evaluation');
+  }
   if (verbose !== 0 && verbose !== 1) invalid('verbose', verbose, '0 or 1');
   const unused = {
     swaLr: lrSchedule === 'manual' && swaLr,
@@ -68,10 +87,19 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
     }
   }
   const say = verbose === 1 ? (message: string) => console.log(message) : () => {};
-  return { start, lrSchedule, swaLr, swaLr2, swaFreq, bnData, say };
+  const evaluated = { avgFn, validationData, keepBest };
+  return { start, lrSchedule, swaLr, swaLr2, swaFreq, bnData, ...evaluated, say };
 }
 
-const KEYS = ['startEpoch', 'lrSchedule', 'swaLr', 'swaLr2', 'swaFreq', 'bnData', 'verbose'];
+const KEYS = [
+  ...['startEpoch', 'lrSchedule', 'swaLr', 'swaLr2', 'swaFreq', 'bnData'],
+  ...['avgFn', 'validationData', 'keepBest', 'verbose'],
+];
+
+/** Whether batches can be read once only, as those of a generator. */
+function isIterator(loader: unknown): boolean {
+  return typeof (loader as { next?: unknown } | null)?.next === 'function';
+}
 
 function checkRate(name: string, value: unknown): number | null {
   if (value == null || value === 'auto') return null;

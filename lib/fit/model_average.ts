@@ -57,6 +57,20 @@ export class ModelAverage {
     this.weights.forEach((weight, i) => exchange(weight, this.averages[i]!));
   }
 
+  /** Runs `f` while the model holds the average, after which both are as before, whatever `f` did. */
+  async during<T>(f: () => Promise<T>): Promise<T> {
+    const { averages } = this;
+    const held = [new Held(averages), new Held(this.weights)];
+    this.swap();
+    try {
+      return await f();
+    } finally {
+      if (this.averages !== averages) held.shift()!.dispose(); // disposed meanwhile
+      for (const each of held) each.putBack();
+      for (const each of held) each.dispose();
+    }
+  }
+
   /** What the model holds now, but for some of its weights. */
   hold(but: ReadonlySet<tf.Variable> = new Set()): Held {
     return new Held(this.weights.filter((weight) => !but.has(weight)));

@@ -2,11 +2,11 @@
  * One call of `fit`, as `swaCallback` sees it: which epoch averages, which is the forward pass, and
  * what is in the model at the end. It knows nothing of how to average or evaluate.
  */
-import { swaAvgFn } from '../average/average.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { invalid } from '../check.js';
 import { LiveRate, rateAt, scheduleRates, type Rates } from './callback_rates.js';
 import type { Settings } from './callback_options.js';
+import { Evaluation, type ValidationData } from './evaluation.js';
 import {
   innerOf,
   liveBnLayersOf,
@@ -15,6 +15,7 @@ import {
   type FittedModel,
 } from './fitted_model.js';
 import { ForwardPass } from './forward_pass.js';
+import { JudgedAverage } from './judged_average.js';
 import { ModelAverage } from './model_average.js';
 
 /** From the begin of `fit` to its end, however it ends. */
@@ -28,6 +29,8 @@ export class Run {
   private rate: LiveRate | null = null;
   /** What is averaged, and takes its place in the model. */
   private readonly average: ModelAverage;
+  /** What evaluates it after each epoch; `null`: nobody asked. */
+  private readonly judged: JudgedAverage | null;
   /** The epoch that is, or would be, a forward pass for the statistics. */
   private forwardEpoch: number | null;
   /** Once it has begun, in the last epoch that is run. */
@@ -44,7 +47,7 @@ export class Run {
 
   /** @throws Error for what depends on the optimizer and the epochs; nothing has changed then. */
   constructor(model: FittedModel, settings: Settings, params: object | undefined) {
-    const { start, bnData, lrSchedule, say } = settings;
+    const { start, bnData, lrSchedule, validationData, say } = settings;
     const { optimizer } = model;
     if (optimizer == null) throw new Error('The model has no optimizer: compile it first');
     const inner = innerOf(model);
@@ -58,6 +61,9 @@ export class Run {
       invalid('startEpoch', start + 1, `an integer below the number of epochs, ${epochs}`);
     }
     this.bnLayers = liveBnLayersOf(model);
+    if (validationData !== null && this.bnLayers.length > 0 && bnData === null) {
+      throw new Error('validationData requires bnData, since the model has batch normalization');
+    }
     this.forwardEpoch = this.bnLayers.length > 0 && bnData === null ? epochs - 1 : null;
     if (lrSchedule !== 'manual') {
       this.rate = new LiveRate(optimizer, `the rate of lrSchedule '${lrSchedule}'`);
@@ -72,7 +78,8 @@ export class Run {
     this.model = model;
     this.settings = settings;
     this.epochs = epochs;
-    this.average = new ModelAverage(model, swaAvgFn());
+    this.average = new ModelAverage(model, settings.avgFn);
+    this.judged = validationData && this.judge(validationData, batchSize);
     onFitEnd(inner, () => this.release());
     if (this.forwardEpoch !== null) {
       say('Batch normalization: the last epoch will be a forward pass at a learning rate of 0');
@@ -110,7 +117,7 @@ export class Run {
     this.forward?.batchEnd();
   }
 
-  epochEnd(epoch: number): void {
+  async epochEnd(epoch: number, logs: object): Promise<void> {
     if (this.forward) {
       if (this.stopAfterForward) this.model.stopTraining = true;
       return;
@@ -121,6 +128,11 @@ export class Run {
       this.forwardEpoch = epoch + 1;
       this.stopAfterForward = true;
     }
+    if (!this.judged || this.average.count === 0) return;
+    const results = await this.judged.evaluate(epoch);
+    Object.assign(logs, results);
+    const shown = Object.entries(results).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
+    this.settings.say(`Epoch ${epoch + 1}: ${shown.join(', ')}`);
   }
 
   async trainEnd(): Promise<void> {
@@ -130,6 +142,12 @@ export class Run {
       if (history && this.history.length > 0) history.history['lr'] = this.history;
       if (this.average.count === 0) {
         console.warn('swaCallback: training ended before an average was due; the weights stay');
+        return;
+      }
+      const best = this.judged?.putBest();
+      if (best) {
+        const { epoch, loss } = best;
+        say(`The weights are set to the averages of epoch ${epoch + 1}, swa_val_loss ${loss}`);
         return;
       }
       const { forward } = this;
@@ -157,7 +175,23 @@ export class Run {
     this.forward?.abandon();
     this.forward = null;
     this.rate?.restore();
+    this.judged?.dispose();
     this.average.dispose();
+  }
+
+  private judge(data: ValidationData, batchSize: unknown): JudgedAverage {
+    const { model, average, bnLayers } = this;
+    const { bnData, keepBest } = this.settings;
+    // fit's; fitDataset has none, and tfjs-layers evaluates 32 examples at once.
+    const size = typeof batchSize === 'number' ? batchSize : 32;
+    const evaluation = new Evaluation(model, data, size);
+    return new JudgedAverage(
+      average,
+      model,
+      evaluation,
+      bnLayers.length > 0 ? bnData : null,
+      keepBest,
+    );
   }
 
   private isDue(epoch: number): boolean {

@@ -21,8 +21,8 @@ export interface SwaCallback {
   onBatchBegin(batch: number, logs?: unknown): Promise<void>;
   /** Keeps the averages in place in the forward pass. */
   onBatchEnd(batch: number, logs?: unknown): Promise<void>;
-  /** Averages. */
-  onEpochEnd(epoch: number, logs?: unknown): Promise<void>;
+  /** Averages, evaluates the averages, and adds what comes out to the logs. */
+  onEpochEnd(epoch: number, logs?: object): Promise<void>;
   /** Leaves the averages in the model. */
   onTrainEnd(logs?: unknown): Promise<void>;
   /** Frees the averages of a `fit` that has not ended, and puts back what was changed for it. */
@@ -53,8 +53,18 @@ export interface SwaCallback {
  * at several places of a model counts the last most: give `bnData`.) Layers with `trainable` false
  * are left with the averages of their statistics, and cause no such epoch.
  *
+ * **Validation.** With `validationData` the average is evaluated after every epoch that has one, in
+ * the model, with its batch normalization re-estimated with `bnData` (required where there is some);
+ * weights and statistics are put back, so training is what it is without. What comes out stands
+ * under `swa_val_loss` and `swa_val_METRIC` in the logs of the epoch, for callbacks behind this one,
+ * and in the history, where it begins with the first average. With `keepBest` the model ends with
+ * the average of the least `swa_val_loss` and the statistics that it was evaluated with; of equal
+ * ones it is the first, and NaN is worse than any. So that tfjs's own `earlyStopping` can watch
+ * them behind this callback, this one is wrapped: `callbacks: [new tf.CustomCallback(swa),
+ * tf.callbacks.earlyStopping({ monitor: 'swa_val_loss' })]`.
+ *
  * **Early stopping.** A request to stop that this callback sees at the end of an epoch is granted
- * one epoch later if a forward pass is still due. So list this callback last. (tfjs's own
+ * one epoch later if a forward pass is still due. So without `bnData` list this callback last. (tfjs's own
  * `earlyStopping` has to be first in the list anyway: behind a callback that is a plain object, as
  * this one is, tfjs-layers 4.22 breaks it, base_callbacks.ts, `standardizeCallbacks`.) If no more
  * epoch can follow, a warning asks for `bnData`; if no average was made yet, the weights stay as
@@ -112,8 +122,8 @@ export function swaCallback(model: FittedModel, options: SwaCallbackOptions): Sw
     async onBatchEnd() {
       run?.batchEnd();
     },
-    async onEpochEnd(epoch) {
-      run?.epochEnd(epoch);
+    async onEpochEnd(epoch, logs) {
+      await run?.epochEnd(epoch, logs ?? {});
     },
     async onTrainEnd() {
       const ended = run;

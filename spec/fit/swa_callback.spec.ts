@@ -1,200 +1,38 @@
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfd from '@tensorflow/tfjs-data';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
-import fc from 'fast-check';
 import { SWA, swaCallback, type SwaCallbackOptions } from '../../lib/index.js';
-import { shareOf } from '../support/backends.js';
+import {
+  type Callbacks,
+  EXAMPLES,
+  points,
+  data,
+  dataset,
+  bare,
+  net,
+  values,
+  trained,
+  recorder,
+  meanOf,
+  assertWeights,
+  hiddenMoments,
+  batchMeanMoments,
+  movingOf,
+  ratesOf,
+  saidBy,
+  owning,
+  FIT,
+  stopAfter,
+} from '../support/fitted.js';
 import {
   assertClose,
   assertFails,
-  disposeBare,
   golden,
   OPTIMIZERS,
   own,
-  random,
-  valuesOf,
   variable,
   warningsOf,
 } from '../support/support.js';
-
-type Callbacks = NonNullable<tfl.ModelFitArgs['callbacks']>;
-
-const EXAMPLES = 10;
-const BATCH = 4; // batches of 4, 4 and 2
-const BATCHES = [
-  [0, 4],
-  [4, 8],
-  [8, 10],
-] as const;
-
-/** Inputs of width 2 and their targets, the same in every run. */
-const points = ((): { x: number[][]; y: number[][] } => {
-  const next = random(5);
-  const x = Array.from({ length: EXAMPLES }, () => [4 * next() - 1, 2 * next() - 3]);
-  return { x, y: x.map(([a, b]) => [Math.sin(a!) + b!]) };
-})();
-
-const data = (): { x: tf.Tensor2D; y: tf.Tensor2D } => ({
-  x: own(tf.tensor2d(points.x)),
-  y: own(tf.tensor2d(points.y)),
-});
-
-/** The examples in batches, in order; its size, as tfjs-layers sees it, is unknown. */
-const dataset = (): tfd.Dataset<{ xs: tf.Tensor2D; ys: tf.Tensor2D }> =>
-  tfd.generator(function* () {
-    for (const [from, to] of BATCHES) {
-      // Owned: tfjs-layers forgets the batch at which a callback fails.
-      const xs = own(tf.tensor2d(points.x.slice(from, to)));
-      yield { xs, ys: own(tf.tensor2d(points.y.slice(from, to))) };
-    }
-  });
-
-/** Owns a bare optimizer. */
-function bare<O extends tf.Optimizer>(optimizer: O): O {
-  own({ dispose: () => disposeBare(optimizer) });
-  return optimizer;
-}
-
-/** Dense 3, batch normalization if asked for, dense 1; compiled. */
-function net(optimizer: tf.Optimizer = bare(tf.train.sgd(0.1)), bn = true): tfl.Sequential {
-  const dense = tfl.layers.dense({ units: 3, inputShape: [2], activation: 'tanh' });
-  const model = own(
-    tfl.sequential({
-      layers: [
-        dense,
-        ...(bn ? [tfl.layers.batchNormalization({ momentum: 0.7 })] : []),
-        tfl.layers.dense({ units: 1 }),
-      ],
-    }),
-  );
-  const next = random(3);
-  tf.tidy(() => {
-    for (const weight of model.weights) {
-      if (!weight.name.includes('kernel')) continue;
-      const { shape, size } = weight.read();
-      weight.write(
-        tf.tensor(
-          Float32Array.from({ length: size }, () => next() - 0.5),
-          shape,
-        ),
-      );
-    }
-  });
-  model.compile({ optimizer, loss: 'meanSquaredError' });
-  return model;
-}
-
-const values = (model: tfl.LayersModel): Promise<number[][]> => valuesOf(model.getWeights());
-
-/** The weights that are no moving statistics. */
-const trained = (model: tfl.LayersModel): Promise<number[][]> =>
-  valuesOf(model.trainableWeights.map((weight) => weight.read()));
-
-/** A callback that notes the weights at the end of each epoch, by epoch from 1. */
-function recorder(model: tfl.LayersModel): {
-  weights: Map<number, number[][]>;
-  onEpochEnd: (epoch: number) => Promise<void>;
-} {
-  const weights = new Map<number, number[][]>();
-  return {
-    weights,
-    onEpochEnd: async (epoch) => void weights.set(epoch + 1, await trained(model)),
-  };
-}
-
-/** The mean of the weights noted after the given epochs, in float64. */
-function meanOf(weights: Map<number, number[][]>, epochs: number[]): number[][] {
-  return weights
-    .get(epochs[0]!)!
-    .map((one, i) =>
-      one.map(
-        (_, j) => epochs.reduce((sum, e) => sum + weights.get(e)![i]![j]!, 0) / epochs.length,
-      ),
-    );
-}
-
-function assertWeights(actual: number[][], expected: number[][], tolerance = 1e-6): void {
-  actual.forEach((one, i) => assertClose(one, expected[i]!, tolerance, `weight ${i}`));
-}
-
-/** The mean and variance, in float64, of what the first layer makes of the examples. */
-async function hiddenMoments(
-  model: tfl.LayersModel,
-  from: number,
-  to: number,
-): Promise<number[][]> {
-  const [kernel, bias] = model.layers[0]!.getWeights();
-  const w = (await kernel!.array()) as number[][];
-  const b = (await bias!.array()) as number[];
-  const rows = points.x
-    .slice(from, to)
-    .map(([x0, x1]) => b.map((bj, j) => Math.tanh(x0! * w[0]![j]! + x1! * w[1]![j]! + bj)));
-  const mean = b.map((_, j) => rows.reduce((sum, row) => sum + row[j]!, 0) / rows.length);
-  const variance = mean.map(
-    (m, j) => rows.reduce((sum, row) => sum + (row[j]! - m) ** 2, 0) / rows.length,
-  );
-  return [mean, variance];
-}
-
-/** keras-swa's statistics: the mean of those of each batch, each counting the same. */
-async function batchMeanMoments(
-  model: tfl.LayersModel,
-  batches: number = BATCHES.length,
-): Promise<number[][]> {
-  const each = await Promise.all(
-    BATCHES.slice(0, batches).map(async ([from, to]) => await hiddenMoments(model, from, to)),
-  );
-  return [0, 1].map((k) =>
-    each[0]![k]!.map((_, j) => each.reduce((sum, m) => sum + m[k]![j]!, 0) / each.length),
-  );
-}
-
-const movingOf = (model: tfl.LayersModel): Promise<number[][]> =>
-  valuesOf(model.layers[1]!.getWeights().slice(2));
-
-/** Notes the rate of every step, as the optimizer uses it. */
-function ratesOf(optimizer: tf.Optimizer): number[] {
-  const rates: number[] = [];
-  const apply = optimizer.applyGradients.bind(optimizer);
-  optimizer.applyGradients = (gradients) => {
-    const { c, learningRate } = optimizer as unknown as { c?: tf.Tensor; learningRate: number };
-    // Made from a number, which every backend keeps: no GPU is asked.
-    rates.push(c ? -c.dataSync()[0]! : learningRate);
-    apply(gradients);
-  };
-  return rates;
-}
-
-/** What `f` writes with console.log. */
-async function saidBy(f: () => Promise<unknown>): Promise<string[]> {
-  const lines: string[] = [];
-  const { log } = console;
-  console.log = (line: string) => void lines.push(line);
-  try {
-    await f();
-  } finally {
-    console.log = log;
-  }
-  return lines;
-}
-
-/** Owns the tensors of a stream of batches. */
-async function* owning<B extends tf.Tensor | unknown[]>(stream: AsyncIterable<B>) {
-  for await (const batch of stream) {
-    for (const part of [batch].flat()) if (part instanceof tf.Tensor) own(part);
-    yield batch;
-  }
-}
-
-const FIT = { batchSize: BATCH, shuffle: false, verbose: 0 } as const;
-
-/** Stops training at the end of an epoch, counted from 1. */
-const stopAfter = (model: tfl.LayersModel, last: number): tfl.CustomCallbackArgs => ({
-  onEpochEnd: async (epoch) => {
-    if (epoch + 1 === last) model.stopTraining = true;
-  },
-});
 
 describe('swaCallback', () => {
   describe('equals the traces of keras-swa', () => {
@@ -801,215 +639,6 @@ describe('swaCallback', () => {
     assert.deepEqual(await said(true, { verbose: 0 }), []);
   });
 
-  describe('one fit after another', () => {
-    it('starts anew, from the rate and the weights that the first left', async () => {
-      const { x, y } = data();
-      const optimizer = bare(tf.train.sgd(0.1));
-      const used = ratesOf(optimizer);
-      const model = net(optimizer);
-      const other = recorder(model);
-      const swa = swaCallback(model, { startEpoch: 2, lrSchedule: 'constant', swaFreq: 2 });
-      for (const _ of [1, 2]) {
-        const run = { ...FIT, epochs: 5, callbacks: [other, swa] };
-        const { history } = await model.fit(x, y, run);
-        assert.lengthOf(history['lr']!, 5);
-        assertWeights(await trained(model), meanOf(other.weights, [2, 4]));
-      }
-      assert.deepEqual(used.slice(15), used.slice(0, 15));
-    });
-
-    /** Places of a fit of 5 epochs of 3 batches at which something of the user's may fail. */
-    const places: Record<string, (epoch: number, batch: number) => tfl.CustomCallbackArgs> = {
-      onBatchBegin: (epoch, batch) => {
-        let at = 0;
-        return {
-          onEpochBegin: async (now) => void (at = now),
-          onBatchBegin: async (now) => {
-            if (at === epoch && now === batch) throw new Error('boom');
-          },
-        };
-      },
-      onBatchEnd: (epoch, batch) => {
-        let at = 0;
-        return {
-          onEpochBegin: async (now) => void (at = now),
-          onBatchEnd: async (now) => {
-            if (at === epoch && now === batch) throw new Error('boom');
-          },
-        };
-      },
-      onEpochBegin: (epoch) => ({
-        onEpochBegin: async (now) => {
-          if (now === epoch) throw new Error('boom');
-        },
-      }),
-      onEpochEnd: (epoch) => ({
-        onEpochEnd: async (now) => {
-          if (now === epoch) throw new Error('boom');
-        },
-      }),
-      onTrainBegin: () => ({
-        onTrainBegin: async () => {
-          throw new Error('boom');
-        },
-      }),
-    };
-
-    for (const way of ['fit', 'fitDataset'] as const) {
-      it(`${way}: one that fails, wherever it does, leaves all as without the callback`, async () => {
-        const { x, y } = data();
-        const attempt = (model: tfl.Sequential, callbacks: Callbacks) =>
-          way === 'fit'
-            ? model.fit(x, y, { ...FIT, epochs: 5, callbacks })
-            : model.fitDataset(dataset(), { epochs: 5, verbose: 0, callbacks });
-        const place = fc.tuple(
-          fc.constantFrom(...Object.keys(places)),
-          fc.integer({ min: 0, max: 4 }),
-          fc.integer({ min: 0, max: 2 }),
-        );
-        const settings = fc.record({
-          lrSchedule: fc.constantFrom('manual', 'constant', 'cyclic'),
-          first: fc.boolean(),
-          bn: fc.boolean(),
-        });
-        await fc.assert(
-          fc.asyncProperty(place, settings, async ([where, epoch, batch], drawn) => {
-            const { lrSchedule, first, bn } = drawn;
-            const results = [];
-            for (const swaToo of [false, true]) {
-              const optimizer = tf.train.momentum(0.05, 0.5);
-              const model = net(optimizer, bn);
-              const layer = model.layers[1] as unknown as { momentum?: number };
-              const weights: number[][][] = [];
-              // What training alone makes of the weights, before the epoch of the forward pass.
-              const note = {
-                onEpochEnd: async (now: number) => {
-                  if (now < 4) weights.push(await values(model));
-                },
-              };
-              const swa = swaCallback(model, {
-                startEpoch: 2,
-                lrSchedule,
-                swaFreq: 2,
-                // So that it trains as without.
-                ...(lrSchedule !== 'manual' && { swaLr: 0.05 }),
-                ...(lrSchedule === 'cyclic' && { swaLr2: 0.05 }),
-              });
-              const boom = places[where]!(epoch, batch);
-              const own = swaToo ? [swa] : [];
-              const { numTensors } = tf.memory();
-              const callbacks = first ? [...own, note, boom] : [note, boom, ...own];
-              // A fit that fails leaves tensors of its own (tfjs-layers 4.22, training.ts, fitLoop).
-              tf.engine().startScope();
-              await warningsOf(() => assertFails(() => attempt(model, callbacks), 'boom'));
-              const left = tf.memory().numTensors - numTensors;
-              tf.engine().endScope();
-              const at = Math.min(epoch, 4);
-              results.push({
-                left,
-                rate: (optimizer as never)['learningRate'],
-                momentum: layer.momentum,
-                keys: Object.keys((model as never as { model: object }).model),
-                descriptor: Object.getOwnPropertyDescriptor(
-                  (model as never as { model: object }).model,
-                  'isTraining',
-                ),
-                // In the forward pass: the weights of before it.
-                weights: bn && at === 4 ? weights.at(-1) : await values(model),
-                seen: bn && at === 4 && swaToo ? await values(model) : weights.at(-1),
-              });
-              disposeBare(optimizer);
-            }
-            assert.deepEqual(results[1], results[0]);
-          }),
-          { seed: 20180314, numRuns: shareOf(40) },
-        );
-      });
-    }
-
-    it('after one that failed in the forward pass the next is as good as new', async () => {
-      const optimizer = bare(tf.train.sgd(0.1));
-      const used = ratesOf(optimizer);
-      const model = net(optimizer);
-      const layer = model.layers[1] as unknown as { momentum: number };
-      const other = recorder(model);
-      const swa = swaCallback(model, { startEpoch: 2, lrSchedule: 'constant' });
-      let fails = true;
-      const boom = {
-        onBatchBegin: async () => {
-          if (fails && used.length === 6) throw new Error('boom');
-        },
-      };
-      const run = { epochs: 3, verbose: 0, callbacks: [other, swa, boom] };
-      const { numTensors } = tf.memory();
-      await assertFails(() => model.fitDataset(dataset(), run), 'boom');
-      assert.equal(layer.momentum, 0.7);
-      assert.equal((optimizer as never)['learningRate'], 0.1);
-      assert.equal(tf.memory().numTensors, numTensors + 2); // the batch
-      assert.deepEqual(await trained(model), other.weights.get(2));
-      fails = false;
-      await model.fitDataset(dataset(), run);
-      assert.equal(tf.memory().numTensors, numTensors + 2);
-      // s = 1: epoch 0 at t = 0, epoch 1 at t = 1
-      assertClose(used.slice(6), [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0, 0, 0], 1e-7);
-      assertWeights(await trained(model), meanOf(other.weights, [2]));
-      assert.equal((optimizer as never)['learningRate'], 0.1);
-    });
-
-    it('dispose() puts back by hand what no end of fit was told of', async () => {
-      const optimizer = own(tf.train.sgd(0.1));
-      const weight = variable([1]);
-      const model = { weights: [{ read: () => weight }], optimizer, stopTraining: false };
-      const swa = swaCallback(model, { startEpoch: 2, lrSchedule: 'constant' });
-      swa.dispose(); // nothing to do
-      swa.setParams({ epochs: 5, steps: 1 });
-      const { numTensors } = tf.memory();
-      await swa.onTrainBegin();
-      for (const epoch of [0, 1, 2]) {
-        await swa.onEpochBegin(epoch);
-        await swa.onEpochEnd(epoch);
-      }
-      assertClose([(optimizer as never)['learningRate']], [0.01], 1e-12);
-      assert.equal(tf.memory().numTensors, numTensors + 1);
-      swa.dispose();
-      swa.dispose();
-      assert.equal((optimizer as never)['learningRate'], 0.1);
-      assert.equal(tf.memory().numTensors, numTensors);
-    });
-
-    it('two callbacks in one fit that fails are both told, and the field is as it was', async () => {
-      const { x, y } = data();
-      const optimizer = bare(tf.train.sgd(0.1));
-      const model = net(optimizer, false);
-      const inner = (model as unknown as { model: object }).model;
-      const before = Object.getOwnPropertyDescriptor(inner, 'isTraining');
-      const two = [2, 3].map((startEpoch) => swaCallback(model, { startEpoch }));
-      const { numTensors } = tf.memory();
-      const boom = places['onEpochBegin']!(3, 0);
-      for (const callbacks of [[...two, boom], two]) {
-        const fit = () => model.fit(x, y, { ...FIT, epochs: 5, callbacks });
-        await (callbacks.includes(boom) ? assertFails(fit, 'boom') : fit());
-        assert.equal(tf.memory().numTensors, numTensors);
-        assert.deepEqual(Object.getOwnPropertyDescriptor(inner, 'isTraining'), {
-          ...before,
-          value: false,
-        });
-      }
-    });
-
-    it('that fails before it starts changes nothing, and the next is as good as new', async () => {
-      const { x, y } = data();
-      const model = net();
-      const before = await values(model);
-      const swa = swaCallback(model, { startEpoch: 3 });
-      await assertFails(() => model.fit(x, y, { ...FIT, epochs: 3, callbacks: swa }), /startEpoch/);
-      assert.deepEqual(await values(model), before);
-      const other = recorder(model);
-      await model.fit(x, y, { ...FIT, epochs: 4, callbacks: [other, swa] });
-      assertWeights(await trained(model), meanOf(other.weights, [3]));
-    });
-  });
-
   describe('memory', () => {
     for (const [name, options] of Object.entries({
       'a forward pass': {},
@@ -1113,7 +742,7 @@ describe('swaCallback', () => {
       await five(
         { batchSize: 32 },
         'Unknown option batchSize (known ones: startEpoch, lrSchedule, swaLr, swaLr2, swaFreq, ' +
-          'bnData, verbose)',
+          'bnData, avgFn, validationData, keepBest, verbose)',
       );
     });
 
