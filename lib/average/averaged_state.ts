@@ -3,7 +3,12 @@
  * of weights. It knows nothing of models.
  */
 import { checkKeys, invalid, isCount } from '../check.js';
-import { matchByName, matchByRule, type Described, type LoadReport } from '../state/match_tensors.js';
+import {
+  matchByName,
+  matchByRule,
+  type Described,
+  type LoadReport,
+} from '../state/match_tensors.js';
 import { checkTensorData, type TensorData } from '../state/tensor_data.js';
 
 /** The state of an {@link AveragedModel} as plain data. */

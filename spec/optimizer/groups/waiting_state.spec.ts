@@ -3,7 +3,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
-import { emaAvgFn, finiteOnly, SWA, type SWAOptions, type SWAStateDict } from '../../../lib/index.js';
+import {
+  emaAvgFn,
+  finiteOnly,
+  SWA,
+  type SWAOptions,
+  type SWAStateDict,
+} from '../../../lib/index.js';
 import { shareOf } from '../../support/backends.js';
 import { assertFails, half, own, random, valuesOf, variable } from '../../support/support.js';
 
