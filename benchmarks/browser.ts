@@ -14,7 +14,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchChromium } from '../scripts/chromium.js';
+import { launchChromium } from '../scripts/browsers/chromium.js';
 import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
 

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { launchChromium } from '../../scripts/chromium.js';
+import { launchChromium } from '../../scripts/browsers/chromium.js';
 import { buildPage } from '../../examples/page/build.js';
 import { serveFolder } from '../../examples/page/serve.js';
 
