@@ -32,7 +32,7 @@ export interface App {
   /** The same with BACKEND in its environment. */
   readonly runOn: (backend: string, what: string, command: string, ...args: string[]) => void;
   /**
-   * Installs the tarball and packages from the registry: versions by name. It is no failure if
+   * Installs the tarball and packages from the registry, and nothing else: versions by name. It is no failure if
    * those of `optional` cannot be had; they are not there then.
    */
   readonly install: (packages: Record<string, string>, optional?: Record<string, string>) => void;
@@ -63,6 +63,9 @@ export async function inApp(use: (app: App) => void | Promise<void>): Promise<vo
       const dependencies = { ...packages, 'tfjs-swa': `file:${tarball}` };
       const manifest = { name: 'app', private: true, dependencies, optionalDependencies };
       write('package.json', JSON.stringify(manifest));
+      for (const before of ['node_modules', 'package-lock.json']) {
+        rmSync(path.join(folder, before), { recursive: true, force: true });
+      }
       run('install', 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund');
     };
     await use({ folder, tarball, write, run, runOn, install });
