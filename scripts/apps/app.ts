@@ -3,7 +3,15 @@
  * knows nothing of what the app does.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -32,20 +40,31 @@ export interface App {
   /** The same with BACKEND in its environment. */
   readonly runOn: (backend: string, what: string, command: string, ...args: string[]) => void;
   /**
-   * Installs the tarball and packages from the registry, and nothing else: versions by name. It is no failure if
-   * those of `optional` cannot be had; they are not there then.
+   * Installs the tarball and packages from the registry, versions by name, and nothing else. It is
+   * no failure if those of `optional` cannot be had; they are not there then.
    */
   readonly install: (packages: Record<string, string>, optional?: Record<string, string>) => void;
+}
+
+/** Puts the package into a folder as npm packs it: PACKED, where that names it, else packed anew. */
+function pack(folder: string): string {
+  const { PACKED } = process.env;
+  if (PACKED) {
+    copyFileSync(PACKED, path.join(folder, path.basename(PACKED)));
+  } else {
+    console.log('- pack');
+    execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: 'ignore' });
+  }
+  const [tarball] = readdirSync(folder);
+  if (tarball === undefined) throw new Error('npm pack gave nothing');
+  return tarball;
 }
 
 /** Makes the app, hands it to `use`, and clears it away. */
 export async function inApp(use: (app: App) => void | Promise<void>): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
   try {
-    console.log('- pack');
-    execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: 'ignore' });
-    const [tarball] = readdirSync(folder);
-    if (tarball === undefined) throw new Error('npm pack gave nothing');
+    const tarball = pack(folder);
 
     const write: App['write'] = (file, text) => {
       mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
