@@ -1,7 +1,7 @@
 /**
  * Runs the specs of the library on cpu and wasm, or all that this machine can run; as many suites at
  * a time as there are processors. What cannot run here is left out, and it says so at the end; with
- * CI=true, or where a suite is asked for by its name, that is a failure.
+ * CI=true, or where a suite or a spec is asked for by its name, that is a failure.
  *
  *   npm test
  *   npm test -- spec/average/average.spec.ts --grep swap
@@ -82,7 +82,7 @@ if (values.list) {
 }
 if (suites.length === 0) throw new Error('None of these specs is in a suite that is asked for');
 
-const strict = names.length > 0 || process.env['CI'] === 'true';
+const strict = positionals.length > 0 || process.env['CI'] === 'true';
 const left = suites.filter(({ missing }) => missing);
 const waiting = suites.filter(({ missing }) => !missing);
 const live = waiting.length === 1;
