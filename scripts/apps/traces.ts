@@ -53,10 +53,12 @@ const mocha = new Mocha({
 });
 for (const file of ${JSON.stringify(files)}) mocha.addFile(file);
 await mocha.loadFilesAsync();
-const failures = await new Promise((resolve) => mocha.run(resolve));
+let runner;
+const failures = await new Promise((resolve) => (runner = mocha.run(resolve)));
+if (failures > 0 || runner.stats.passes === 0) process.exit(1);
 const params = tf.variable(tf.ones([100]));
 await checkFused(new SWA(tf.train.sgd(0.1), { paramGroups: [{ params }] }));
-process.exit(failures > 0 ? 1 : 0);
+process.exit();
 `;
 
 /**
