@@ -28,7 +28,7 @@ const RUN_BY = {
   schedules: 'this',
   torch_swa_utils: 'this',
   training_loop: 'this',
-  vite_page: 'scripts/apps.ts',
+  vite_page: 'scripts/apps/bundlers.ts',
 };
 /** Where a user starts: short enough to be read at one go. */
 const STARTS = ['layers_fit', 'node_script', 'training_loop', 'vite_page'] as const;
