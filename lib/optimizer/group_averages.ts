@@ -6,9 +6,17 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { startAverage, updateAverages, type AvgFn } from '../average/average.js';
 import { exchange, setHolder } from '../average/exchange.js';
 import type { Group } from './groups/param_groups.js';
+import type { Keeps } from './groups/save_state.js';
 
 /** The name of a parameter's average in the state. */
-export const BUFFER = 'swa_buffer';
+const BUFFER = 'swa_buffer';
+
+/** What a group has beside what every wrapper keeps. */
+export const keepsAverages = (avgFn: string): Keeps => ({
+  avgFn,
+  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
+  counters: [],
+});
 
 /**
  * Takes the parameters of each group into their averages; the first update copies them.
