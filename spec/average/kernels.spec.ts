@@ -166,8 +166,8 @@ describe('fused kernels', () => {
 
   it('reach every value of a tensor that is larger than one dimension of a WebGPU dispatch', async () => {
     const size = 4_200_001; // 65,535 workgroups of 64 values are 4,194,240
-    const value = own(tf.tidy(() => tf.variable(tf.fill([size], 3))));
-    const buffer = own(tf.tidy(() => tf.variable(tf.fill([size], 1))));
+    const value = own(tf.tidy(() => tf.variable(tf.fill([size], 3, 'float32'))));
+    const buffer = own(tf.tidy(() => tf.variable(tf.fill([size], 1, 'float32'))));
     fused(() => updateAverages([buffer], [value], 1, swaAvgFn()));
     const range = own(tf.tidy(() => tf.stack([tf.min(buffer), tf.max(buffer)])));
     assert.deepEqual([...(await read(range))], [2, 2]);
