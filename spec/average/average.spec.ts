@@ -458,10 +458,12 @@ describe('finiteOnly', () => {
       /^Refused an average of shape \[1\]/,
     );
     assert.deepEqual([...(await buffer.data())], [Math.fround(-3e38)]);
-    // 1e30 + 1e10 * (2e30 - 1e30), by a weight outside of [0, 1]
-    const [near, far] = [variable([1e30]), variable([2e30])];
-    const beyond = finiteOnly(weightedAvgFn(() => 1e10));
-    await assertFails(() => updateAverages([near], [far], 1, beyond), /^Refused an average/);
+    // 1e20 + (2e20 - 1e20) * 1e25, by weights outside of [0, 1]
+    for (const weight of [1e25, -1e25]) {
+      const [near, far] = [variable([1e20]), variable([2e20])];
+      const beyond = finiteOnly(weightedAvgFn(() => weight));
+      await assertFails(() => updateAverages([near], [far], 1, beyond), /^Refused an average/);
+    }
   });
 
   it('takes large values that have a finite average', async () => {
