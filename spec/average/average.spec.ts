@@ -296,6 +296,28 @@ describe('moveTowards', () => {
     }
   });
 
+  it('comes to the same, bit for bit, whoever shares the data', async () => {
+    const size = 65;
+    const next = random(4);
+    const uniform = (): tf.Tensor =>
+      tf.tensor1d(Float32Array.from({ length: size }, () => 2 * next() - 1));
+    const value = own(tf.tidy(() => tf.variable(uniform())));
+    const [alone, shared, started] = tf
+      .tidy(() => [tf.mul(value, 1), tf.mul(value, 1)].map((start) => tf.variable(start)))
+      .concat(startAverage(value))
+      .map(own) as [tf.Variable, tf.Variable, tf.Variable];
+    for (let n = 0; n < 5; n++) {
+      // First by the very value that one of the three shares its data with.
+      if (n > 0) tf.tidy(() => value.assign(uniform()));
+      const alias = tf.clone(shared);
+      moveTowards([alone, shared, started], [value, value, value], 1 / 3);
+      alias.dispose();
+      const expected = await alone.data();
+      assert.deepEqual(await shared.data(), expected);
+      assert.deepEqual(await started.data(), expected);
+    }
+  });
+
   it('never writes through an alias of a target', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom(0, 1, 2, 3)), async (actions) => {
