@@ -2,9 +2,10 @@
  * The test error on the plane through three solutions, with the path of the weights on it. It knows
  * nothing of how the weights came about or how the plane is drawn.
  */
+import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { createModel, evaluate, reestimate, setFlatWeights } from './model.js';
-import type { Images } from './data.js';
+import { uploaded, type Images } from './data.js';
 import {
   coordinatesOf,
   gridAround,
@@ -18,7 +19,7 @@ import {
 import type { SeedWeights } from './training.js';
 
 /** The grid's points. */
-export const GRID = { columns: 26, rows: 21 };
+export const GRID = { columns: 21, rows: 17 };
 
 /** Test error by place; lengths are distances in weight space, from the average. */
 export interface Landscape {
@@ -82,12 +83,18 @@ export async function errorsOnGrid(
   test: Images,
   onPoint: (errors: readonly number[]) => void | Promise<void>,
 ): Promise<number[]> {
+  // Uploaded once: a point costs little more than that.
+  const [trainBatches, testBatches] = [uploaded(train, 500), uploaded(test, 1000)];
   const errors: number[] = [];
-  for (const point of gridPoints(grid)) {
-    setFlatWeights(model, pointAt(plane, point));
-    await reestimate(model, train);
-    errors.push((await evaluate(model, test)).error);
-    await onPoint(errors);
+  try {
+    for (const point of gridPoints(grid)) {
+      setFlatWeights(model, pointAt(plane, point));
+      await reestimate(model, train, trainBatches);
+      errors.push((await evaluate(model, test, testBatches)).error);
+      await onPoint(errors);
+    }
+  } finally {
+    tf.dispose([trainBatches, testBatches]);
   }
   return errors;
 }

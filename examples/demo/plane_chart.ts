@@ -9,7 +9,7 @@ import { NAMES, type Method } from './method.js';
 import type { Point } from './plane.js';
 
 /** Pixels between two points of the grid. */
-const CELL = 22;
+const CELL = 27.5;
 
 /** Filled contours of the test error, the path, and the three points that span the plane. */
 export function planeChart(landscape: Landscape, method: Method, subtitle: string): Spec {
