@@ -18,8 +18,10 @@ import {
 } from './plane.js';
 import type { SeedWeights } from './training.js';
 
-/** The grid's points. */
-export const GRID = { columns: 21, rows: 17 };
+/** A grid's columns and rows, by the points along its longer side. */
+export function gridSize(columns: number): { columns: number; rows: number } {
+  return { columns, rows: Math.round(0.8 * columns) };
+}
 
 /** Test error by place; lengths are distances in weight space, from the average. */
 export interface Landscape {
@@ -41,7 +43,7 @@ export interface Landscape {
  * @param onRow Told after each row of the grid, with the row's lowest error.
  */
 export async function measureLandscape(
-  { seed, width }: { seed: number; width: number },
+  { seed, width, grid: points }: { seed: number; width: number; grid: number },
   weights: SeedWeights,
   train: Images,
   test: Images,
@@ -55,7 +57,7 @@ export async function measureLandscape(
     Point,
     Point,
   ];
-  const grid = gridAround([average, decay, ...path], GRID);
+  const grid = gridAround([average, decay, ...path], gridSize(points));
   const model = createModel(width, seed);
   try {
     const errors = await errorsOnGrid(model, plane, grid, train, test, (errors) => {
