@@ -5,6 +5,11 @@ export { finiteOnly } from './average/finite.js';
 export { AveragedModel, type AveragedModelOptions } from './average/averaged_model.js';
 export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average/averaged_state.js';
 export type { LayersModelLike } from './average/averaged_weights.js';
+export { softUpdate } from './average/soft_update.js';
+export type { WeightedModel } from './model/model_or_list.js';
+export { assignWeights, readWeights } from './merge/weights.js';
+export { mergeAverages, WeightAccumulator, type WeightAverage } from './merge/accumulator.js';
+export { greedySoup, type GreedySoup } from './merge/greedy_soup.js';
 export {
   LambdaLR,
   SWALR,

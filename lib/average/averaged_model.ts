@@ -13,15 +13,13 @@ import { avgFnKind } from './avg_fn_kind.js';
 import {
   averagedCopy,
   averagedList,
-  checkList,
-  checkModel,
   disposeCopy,
-  isList,
   Layout,
   type AveragedWeight,
   type LayersModelLike,
 } from './averaged_weights.js';
 import { matchModels } from '../model/match.js';
+import { checkList, checkModel, isList } from '../model/model_or_list.js';
 import { checkKeys, invalid } from '../check.js';
 import { matchByRule, type LoadReport } from '../state/match_names.js';
 import { checkAlive, hostData, toTensor } from '../state/tensor_data.js';
@@ -194,7 +192,7 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
       return this.weights.map(({ source }) => source);
     }
     if (isList(this.module)) return matchByRule(this.weights, checkList(model));
-    const { weights } = matchModels(checkModel(model), this.module);
+    const { weights } = matchModels(this.module, checkModel(model));
     return this.weights.map(({ variable }) => weights.get(variable)!);
   }
 
