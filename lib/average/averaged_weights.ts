@@ -110,9 +110,13 @@ export class Layout {
 }
 
 function partsAndPaths(model: object): Map<object, string> {
+  const layers = layersOf(model);
   return new Map<object, string>([
-    ...layersOf(model).map(({ layer, path }): [LayerLike, string] => [layer, `layer ${path}`]),
-    ...weightsOfModel(model).map(({ variable, name }): [tf.Variable, string] => [variable, name]),
+    ...layers.map(({ layer, path }): [LayerLike, string] => [layer, `layer ${path}`]),
+    ...weightsOfModel(model, layers).map(({ variable, name }): [tf.Variable, string] => [
+      variable,
+      name,
+    ]),
   ]);
 }
 

@@ -4,7 +4,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { checkFit } from '../state/check_parts.js';
 import { kindOf } from '../state/tensor_data.js';
-import { isModel, partsOf, within, type LayerLike } from './layers.js';
+import { isModel, layersOf, partsOf, within, type LayerLike } from './layers.js';
 import { ownWeights, type OwnWeight } from './weights.js';
 
 /** Two models of one structure, layer by layer. */
@@ -92,7 +92,7 @@ class Side {
   private readonly known = new Map<object, Map<string, LayerLike>>();
 
   constructor(model: object) {
-    this.weights = ownWeights(model);
+    this.weights = ownWeights(layersOf(model));
   }
 
   own(layer: LayerLike): readonly OwnWeight[] {
