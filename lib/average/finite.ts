@@ -17,8 +17,7 @@ export interface FiniteOnlyOptions {
  * as they were, the last good ones, to swap in or to save: the update throws (a step of `SWA` that
  * throws so has been taken, its average alone is missing), or, with `skip`, is left out.
  *
- * The first value, which is copied without asking an averaging function, is found at the second
- * update, and refused from then on: with `skip` begin with values that are finite.
+ * The first values, which are copied without asking an averaging function, are looked at too.
  *
  * An update waits once for the device, which says whether the values are finite, and then takes the
  * fused kernel; a function of the caller's own is asked first, and its averages are looked at. Where

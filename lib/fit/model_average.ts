@@ -3,8 +3,9 @@
  * good. It knows nothing of epochs, data or layers.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { startAverage, updateAverages, type AvgFn } from '../average/average.js';
-import { exchange } from '../average/exchange.js';
+import { startAverages, updateAverages } from '../average/average.js';
+import type { AvgFn } from '../average/avg_fn.js';
+import { checkNotHeld, exchange } from '../average/exchange.js';
 import type { FittedModel } from './fitted_model.js';
 
 /** What variables hold at one moment, by reference: what is assigned to them since changes nothing. */
@@ -43,12 +44,14 @@ export class ModelAverage {
 
   /** Takes the weights into the average; the first time copies them. */
   update(): void {
+    checkNotHeld(this.weights, 'update the average');
     if (this.n === 0) {
       const weights = new Set(this.model.weights.map((weight) => weight.read() as tf.Variable));
       // Integer state stays the model's latest.
       this.weights = [...weights].filter(({ dtype }) => dtype === 'float32');
-      this.averages = this.weights.map(startAverage);
-    } else updateAverages(this.averages, this.weights, this.n, this.avgFn);
+      this.averages = startAverages(this.weights, this.avgFn) ?? [];
+      if (this.averages.length === 0) return;
+    } else if (!updateAverages(this.averages, this.weights, this.n, this.avgFn)) return;
     this.n += 1;
   }
 

@@ -11,7 +11,7 @@ import {
   swaAvgFn,
   type AvgFn,
   type EmaConfig,
-} from '../average/average.js';
+} from '../average/avg_fn.js';
 import { checkNotHeld } from '../average/exchange.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';

@@ -3,7 +3,15 @@ import { assert } from 'chai';
 import fc from 'fast-check';
 import { moveTowards, startAverage, updateAverages } from '../../lib/average/average.js';
 import { avgFnConfig, avgFnKind } from '../../lib/average/avg_fn.js';
-import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
+import {
+  AveragedModel,
+  emaAvgFn,
+  finiteOnly,
+  SWA,
+  swaAvgFn,
+  weightedAvgFn,
+  type AvgFn,
+} from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import {
   assertClose,
@@ -563,14 +571,33 @@ describe('finiteOnly', () => {
     );
   });
 
-  it('finds a first value that was not finite at the second update', async () => {
+  it('refuses or skips a first value that is not finite, and begins with the next', async () => {
     const v = variable([NaN]);
-    const swa = own(
-      new SWA(tf.train.sgd(0.1), { avgFn: finiteOnly(), paramGroups: [{ params: v }] }),
-    );
-    swa.updateSwa();
-    assign(v, [1]);
-    await assertFails(() => swa.updateSwa(), /^Refused an average of shape \[1\]/);
+    const make = (onNonFinite: 'throw' | 'skip') => {
+      const avgFn = finiteOnly(swaAvgFn(), { onNonFinite });
+      const swa = own(new SWA(tf.train.sgd(0.1), { avgFn, paramGroups: [{ params: v }] }));
+      const averaged = own(new AveragedModel([v], { avgFn }));
+      return { swa, averaged };
+    };
+    const [strict, lenient] = [make('throw'), make('skip')];
+    const message = 'Refused an average of shape [1]: value 1 would make it NaN or infinite';
+    await assertFails(() => strict.swa.updateSwa(), message);
+    await assertFails(() => strict.averaged.updateParameters(), message);
+    const warnings = await warningsOf(() => {
+      lenient.swa.updateSwa();
+      lenient.averaged.updateParameters();
+    });
+    assert.deepEqual(warnings, [`${message}; skipping it, and later ones without a word`]);
+    for (const { swa, averaged } of [strict, lenient]) {
+      assert.deepEqual([swa.paramGroups[0]!.n_avg, averaged.nAveraged], [0, 0]);
+    }
+    assign(v, [2]);
+    for (const { swa, averaged } of [strict, lenient]) {
+      swa.updateSwa();
+      averaged.updateParameters();
+      assert.deepEqual([swa.paramGroups[0]!.n_avg, averaged.nAveraged], [1, 1]);
+      assert.equal((await averaged.module[0]!.data())[0], 2);
+    }
   });
 
   it('refuses what is no function, and options that make no sense', async () => {
