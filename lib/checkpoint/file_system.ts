@@ -1,22 +1,21 @@
 /**
  * A `tf.io` handler for Node that keeps what it is handed in one file, whole at any moment. It knows
- * nothing of checkpoints: a tfjs-layers model saves through it as well. The only file of lib, beside
- * node.ts, that knows Node.
+ * nothing of checkpoints: a tfjs-layers model saves through it as well.
  *
  * The file (spec/checkpoints/README.md): 8 bytes of magic; the version and the length of the header
  * (uint32 each, little-endian); the header, JSON in UTF-8; the weights; CRC-32 of all before
  * (uint32).
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { threadId } from 'node:worker_threads';
 import * as zlib from 'node:zlib';
+import { replaceFile, writeAll } from './atomic_write.js';
 import type { CheckpointHandler } from './checkpoint.js';
 import { crc32 as ownCrc32 } from './crc32.js';
+import { checkRegular, explained } from './file_errors.js';
 import { checkKeys, invalid, isCount } from '../check.js';
 
 /** Options of {@link fileSystem}. */
@@ -51,10 +50,14 @@ interface Header {
  *
  * A save writes a file beside the old one, syncs it to the disk, renames it over the old one and
  * syncs the folder: whatever happens in between, a kill or a power cut, the path holds the old state
- * or the new one, whole. A save that fails leaves the old file and no other. What a killed one left
- * is cleared by the next save to the path: `.NAME.HOST.PID.THREAD.ID.tmp` of a process that is gone,
- * or that nobody wrote for a day. Saves to one path in one thread are done in the order of the
- * calls.
+ * or the new one, whole. A save that fails leaves the old file and no other. The state is written
+ * aside before `save` returns its promise, so what becomes of its arrays later does not matter; only
+ * the disk is waited for. Of the saves to one path that wait, only the last takes place, and all of
+ * them are answered with its outcome.
+ *
+ * What a killed save left, `.tfjs-swa.TARGET.OWNER.ID.tmp`, is cleared by the next one to the path:
+ * at once where the process was one of this machine and container that is gone (on Linux), after a
+ * day elsewhere; never while the process lives.
  *
  * A load checks the lengths against the file's before it takes memory, and a CRC-32 over all bytes.
  *
@@ -87,7 +90,15 @@ export function fileSystem(file: string | URL, options: FileSystemOptions = {}):
     takesBufferList: true,
     save: async (artifacts) => {
       const parts = encode(artifacts);
-      await inOrder(target, () => explained('save', target, save(target, parts, createFolder)));
+      const write = (fd: number): void => {
+        let sum = 0;
+        for (const part of parts) {
+          writeAll(fd, part);
+          sum = crc32(part, sum);
+        }
+        writeAll(fd, uint32(sum));
+      };
+      await explained('save', target, replaceFile(target, write, createFolder));
       return { modelArtifactsInfo: infoOf(artifacts, parts) };
     },
     load: async () => explained('load', target, load(target)),
@@ -139,136 +150,14 @@ function uint32(value: number): Uint8Array {
   return bytes;
 }
 
-// --- Saving --------------------------------------------------------------------------------------
-
-/** The last save to each path, which the next one waits for. */
-const saves = new Map<string, Promise<void>>();
-
-/** Has saves to one path done one after another, so that the last one called is the one that stays. */
-async function inOrder(target: string, save: () => Promise<void>): Promise<void> {
-  const before = saves.get(target) ?? Promise.resolve();
-  const done = before.then(save, save);
-  saves.set(target, done);
-  try {
-    await done;
-  } finally {
-    if (saves.get(target) === done) saves.delete(target);
-  }
-}
-
-/** This machine, in the name of a temporary file, whose parts are set off by dots. */
-const HOST = os.hostname().replaceAll('.', '_');
-
-/** The temporary files that this thread writes at the moment. */
-const writing = new Set<string>();
-
-async function save(given: string, parts: Uint8Array[], createFolder: boolean): Promise<void> {
-  if (createFolder) await fs.mkdir(path.dirname(given), { recursive: true });
-  const { target, mode } = await resolve(given);
-  const folder = path.dirname(target);
-  await clear(folder, path.basename(target));
-
-  const owner = [HOST, process.pid, threadId, randomUUID()].join('.');
-  const temporary = path.join(folder, `.${path.basename(target)}.${owner}.tmp`);
-  writing.add(temporary);
-  try {
-    const handle = await fs.open(temporary, 'wx');
-    try {
-      if (mode !== undefined) await handle.chmod(mode);
-      // The disk writes while the checksum is formed.
-      const writes = writeAll(handle, parts);
-      const sum = parts.reduce((before, part) => crc32(part, before), 0);
-      await writes;
-      await writeAll(handle, [uint32(sum)]);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await fs.rename(temporary, target);
-  } catch (error) {
-    await fs.rm(temporary, { force: true }).catch(() => {});
-    throw error;
-  } finally {
-    writing.delete(temporary);
-  }
-  await syncFolder(folder);
-}
-
-/** The file itself, behind links, and its mode, which the new one gets. */
-async function resolve(given: string): Promise<{ target: string; mode?: number }> {
-  let target: string;
-  try {
-    target = await fs.realpath(given);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    return { target: path.join(await fs.realpath(path.dirname(given)), path.basename(given)) };
-  }
-  const stats = await fs.stat(target);
-  if (stats.isDirectory()) throw problem('EISDIR');
-  if (!stats.isFile()) throw problem('ENOTFILE');
-  await fs.access(target, fs.constants.W_OK); // a rename would not ask
-  return { target, mode: stats.mode & 0o777 };
-}
-
-/** Removes the temporary files of saves to this path that ended before they were done. */
-async function clear(folder: string, name: string): Promise<void> {
-  const day = 24 * 60 * 60 * 1000;
-  for (const entry of await fs.readdir(folder)) {
-    if (!entry.startsWith(`.${name}.`) || !entry.endsWith('.tmp')) continue;
-    const file = path.join(folder, entry);
-    const [, host, pid, thread] =
-      /^([^.]*)\.(\d+)\.(\d+)\.[-0-9a-f]{36}$/.exec(entry.slice(name.length + 2, -4)) ?? [];
-    if (host === undefined || writing.has(file)) continue;
-    const here = host === HOST;
-    const mine = here && Number(pid) === process.pid;
-    const gone = here && (mine ? Number(thread) === threadId : !isAlive(Number(pid)));
-    // It may be gone by now, cleared by another.
-    const { mtimeMs } = await fs.stat(file).catch(() => ({ mtimeMs: NaN }));
-    if (gone || Date.now() - mtimeMs > day) await fs.rm(file, { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) !== 'ESRCH'; // EPERM: another user's
-  }
-}
-
-async function writeAll(handle: fs.FileHandle, parts: Uint8Array[]): Promise<void> {
-  let rest = parts.filter(({ length }) => length > 0);
-  while (rest.length > 0) {
-    let { bytesWritten } = await handle.writev(rest);
-    if (bytesWritten === 0) throw problem('ENOSPC');
-    while (rest.length > 0 && bytesWritten >= rest[0]!.length) {
-      bytesWritten -= rest[0]!.length;
-      rest = rest.slice(1);
-    }
-    if (bytesWritten > 0) rest = [rest[0]!.subarray(bytesWritten), ...rest.slice(1)];
-  }
-}
-
-/** Makes a rename last through a power cut, where the system knows how to. */
-async function syncFolder(folder: string): Promise<void> {
-  const cannot = ['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ENOSYS']; // Windows, some networks
-  try {
-    const handle = await fs.open(folder, 'r');
-    await handle.sync().finally(() => handle.close());
-  } catch (error) {
-    if (!cannot.includes(codeOf(error) ?? '')) throw error;
-  }
-}
-
 // --- Loading -------------------------------------------------------------------------------------
 
 async function load(file: string): Promise<tf.io.ModelArtifacts> {
-  const handle = await fs.open(file, 'r');
+  // Without O_NONBLOCK, to open a pipe would wait for one who writes; Windows has no such flag.
+  const handle = await fs.open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const stats = await handle.stat();
-    if (stats.isDirectory()) throw problem('EISDIR');
-    if (!stats.isFile()) throw problem('ENOTFILE');
+    checkRegular(stats);
     return await decode(handle, stats.size);
   } finally {
     await handle.close();
@@ -349,40 +238,4 @@ function parseHeader(json: Uint8Array): Header {
   const lengths: unknown = weightData === undefined ? [] : [weightData].flat();
   if (!(lengths as unknown[]).every(isCount)) invalid('weightData', weightData, 'lengths in bytes');
   return weightData === undefined ? { artifacts } : { artifacts, weightData };
-}
-
-// --- Errors --------------------------------------------------------------------------------------
-
-/** What the system's codes mean to one who saves or loads a file. */
-const CAUSES: Record<string, string> = {
-  EISDIR: 'it is a folder',
-  ENOTFILE: 'it is no file',
-  ENOTDIR: 'a part of the path is no folder',
-  EACCES: 'no permission',
-  EPERM: 'no permission',
-  EROFS: 'the disk is read-only',
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the disk quota is used up',
-};
-
-/** An error of a code that the system would have thrown. */
-function problem(code: string): Error {
-  return Object.assign(new Error(code), { code });
-}
-
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code;
-}
-
-/** Passes on what a save or a load gives; an error names the path and the cause. */
-async function explained<T>(action: string, target: string, result: Promise<T>): Promise<T> {
-  try {
-    return await result;
-  } catch (error) {
-    const { message } = error as Error;
-    const missing =
-      action === 'save' ? `there is no folder ${path.dirname(target)}` : 'there is no such file';
-    const cause = codeOf(error) === 'ENOENT' ? missing : CAUSES[codeOf(error) ?? ''];
-    throw new Error(`Cannot ${action} ${target}: ${cause ?? message}`, { cause: error });
-  }
 }

@@ -2,56 +2,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
-import { build } from 'esbuild';
 import { deepStrictEqual } from 'node:assert';
-import { execFile, spawnSync } from 'node:child_process';
-import * as nodeFs from 'node:fs';
-import fsPromises from 'node:fs/promises';
-import { syncBuiltinESMExports } from 'node:module';
-import { hostname } from 'node:os';
+import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
-import { threadId } from 'node:worker_threads';
 import { loadStateDict, saveStateDict, SWA } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
+import { NOBODY, numberIn, saveInChild, saveNumber, withFs } from '../support/files.js';
 import { inFolder } from '../support/handlers.js';
 import { assertFails, own } from '../support/support.js';
 
-const {
-  chmodSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} = nodeFs;
+const { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } =
+  fs;
 const mebibyte = { modelTopology: { a: 1 }, weightSpecs: [], weightData: new ArrayBuffer(2 ** 20) };
-
-/** What a handler gives for the topology `{n}`. */
-const numberIn = async (file: string): Promise<unknown> =>
-  ((await fileSystem(file).load!()).modelTopology as { n: unknown }).n;
-const saveNumber = async (file: string, n: unknown): Promise<unknown> =>
-  fileSystem(file).save!({ modelTopology: { n } });
-
-/** Runs `f` while a function of node:fs/promises is another. */
-async function withFs<K extends keyof typeof fsPromises>(
-  name: K,
-  replacement: (original: (typeof fsPromises)[K]) => unknown,
-  f: () => Promise<unknown>,
-): Promise<void> {
-  const original = fsPromises[name];
-  fsPromises[name] = replacement(original) as typeof original;
-  syncBuiltinESMExports();
-  try {
-    await f();
-  } finally {
-    fsPromises[name] = original;
-    syncBuiltinESMExports();
-  }
-}
 
 const failure = (code: string): Error => Object.assign(new Error(`injected ${code}`), { code });
 
@@ -119,7 +82,7 @@ describe('fileSystem', () => {
         await fileSystem(pathToFileURL(file)).save!({ modelTopology: { n: 2 } });
         assert.equal(await numberIn(link), 2);
         await saveNumber(link, 3);
-        assert.isTrue(nodeFs.lstatSync(link).isSymbolicLink(), 'the link is still one');
+        assert.isTrue(fs.lstatSync(link).isSymbolicLink(), 'the link is still one');
         assert.equal(await numberIn(file), 3);
         assert.sameMembers(readdirSync(folder), ['a b.swa', 'link.swa']);
       }));
@@ -154,107 +117,77 @@ describe('fileSystem', () => {
   });
 
   describe('writes aside', () => {
-    it('in this order: the file, its sync, its name, the sync of the folder', () =>
+    it('in this order: the file, its mode, its sync, its name, the sync of the folder', () =>
       inFolder(async (folder) => {
         const file = path.join(folder, 'state.swa');
         await saveNumber(file, 1);
         const events: string[] = [];
-        const named = (name: string): string =>
-          name === folder ? 'the folder' : name === file ? 'the file' : 'the temporary';
-        const traced =
-          (original: typeof fsPromises.open) =>
-          async (...args: Parameters<typeof original>) => {
+        let reading = false; // readFileSync calls closeSync itself
+        const note = (what: string): void => {
+          if (reading) return;
+          events.push(what);
+          const renamed = events.some((event) => event.startsWith('rename'));
+          reading = true;
+          const n = Number(/"n":(\d)/.exec(readFileSync(file, 'latin1'))![1]);
+          reading = false;
+          assert.equal(n, renamed && !what.startsWith('rename') ? 2 : 1, 'what the path holds');
+        };
+        const noted =
+          (what: string) =>
+          (original: unknown) =>
+          (...args: unknown[]): unknown => {
+            note(what);
+            return (original as (...args: unknown[]) => unknown)(...args);
+          };
+        const opened = (original: typeof fs.promises.open) =>
+          (async (...args: Parameters<typeof original>) => {
             const handle = await original(...args);
-            const name = named(String(args[0]));
-            for (const method of ['writev', 'sync', 'close'] as const) {
-              const before = handle[method].bind(handle) as (
-                ...args: unknown[]
-              ) => Promise<unknown>;
-              handle[method] = (async (...rest: unknown[]) => {
-                events.push(`${method} ${name}`);
-                assert.equal(await numberAt(file), 1 + Number(name === 'the folder'));
-                return before(...rest);
-              }) as never;
-            }
+            const sync = handle.sync.bind(handle);
+            handle.sync = async () => {
+              note(args[0] === folder ? 'sync the folder' : `sync ${String(args[0])}`);
+              return sync();
+            };
             return handle;
-          };
-        /** Reads it with the original `open`. */
-        const numberAt = async (at: string): Promise<number> =>
-          Number(/"n":(\d)/.exec(readFileSync(at, 'latin1'))![1]);
-        const renamed =
-          (original: typeof fsPromises.rename) =>
-          async (...args: Parameters<typeof original>) => {
-            events.push(`rename ${named(String(args[0]))} to ${named(String(args[1]))}`);
-            return original(...args);
-          };
-        await withFs('open', traced, () => withFs('rename', renamed, () => saveNumber(file, 2)));
-        assert.deepEqual(events, [
-          'writev the temporary',
-          'writev the temporary',
-          'sync the temporary',
-          'close the temporary',
-          'rename the temporary to the file',
-          'sync the folder',
-          'close the folder',
-        ]);
+          }) as unknown;
+        let run = (): Promise<unknown> => saveNumber(file, 2);
+        for (const name of ['writeSync', 'fchmodSync', 'fsync', 'closeSync'] as const) {
+          const inner = run;
+          run = () => withFs(fs, name, noted(name), inner);
+        }
+        await withFs(fs.promises, 'open', opened, () =>
+          withFs(fs.promises, 'rename', noted('rename'), run),
+        );
+        assert.deepEqual(
+          events.filter((event, i) => event !== events[i - 1]),
+          ['writeSync', 'fchmodSync', 'fsync', 'closeSync', 'rename', 'sync the folder'],
+        );
       }));
 
     it('all of it where the system takes a part at a time', () =>
       inFolder(async (folder) => {
         const file = path.join(folder, 'state.swa');
         const weightData = Array.from({ length: 5 }, (_, i) => Uint8Array.of(i, i, i).buffer);
+        const artifacts = { modelTopology: {}, weightSpecs: [], weightData };
+        type Write = (fd: number, bytes: Uint8Array, from: number, n: number, at: null) => number;
+        const two = (original: unknown): Write => {
+          const write = original as Write;
+          return (fd, bytes, from, n, at) => write(fd, bytes, from, Math.min(n, 2), at);
+        };
+        await withFs(fs, 'writeSync', two, () => fileSystem(file).save!(artifacts));
         const part =
-          (original: typeof fsPromises.open) =>
+          (original: typeof fs.promises.open) =>
           async (...args: Parameters<typeof original>) => {
             const handle = await original(...args);
-            handle.writev = (async ([first]: Uint8Array[]) =>
-              handle.write(first!.subarray(0, 2))) as never;
             const read = handle.read.bind(handle) as (...args: unknown[]) => Promise<unknown>;
             handle.read = (async (b: Uint8Array, offset: number, length: number, at: number) =>
               read(b, offset, Math.min(length, 2), at)) as never;
             return handle;
           };
-        await withFs('open', part, async () => {
-          const artifacts = { modelTopology: {}, weightSpecs: [], weightData };
-          await fileSystem(file).save!(artifacts);
-          deepStrictEqual(await fileSystem(file).load!(), artifacts);
-        });
+        await withFs(fs.promises, 'open', part, async () =>
+          deepStrictEqual(await fileSystem(file).load!(), artifacts),
+        );
         await fileSystem(file).load!();
       }));
-
-    const host = hostname().replaceAll('.', '_');
-    const dead = spawnSync(process.execPath, ['-e', '']).pid;
-    const id = '12345678-1234-1234-1234-123456789abc';
-    const yesterday = Date.now() / 1000 - 25 * 60 * 60;
-    const leftBy = (by: string, pid: number, thread: number): string =>
-      `.state.swa.${by}.${pid}.${thread}.${id}.tmp`;
-    const cases: [what: string, name: string, old: boolean, cleared: boolean][] = [
-      ['of a process that is gone', leftBy(host, dead, 0), false, true],
-      ['of a process that lives', leftBy(host, process.ppid, 0), false, false],
-      ['of a process that lives, a day old', leftBy(host, process.ppid, 0), true, true],
-      [
-        'of this process number, before it was ours',
-        leftBy(host, process.pid, threadId),
-        false,
-        true,
-      ],
-      ['of another thread of this process', leftBy(host, process.pid, 99), false, false],
-      ['of another machine', leftBy('elsewhere', dead, 0), false, false],
-      ['of another machine, a day old', leftBy('elsewhere', dead, 0), true, true],
-      ['of another path', leftBy(`b.${host}`, dead, 0), true, false],
-      ['of a path that begins alike', leftBy(host, dead, 0).replace('.swa', ''), true, false],
-      ["that is the user's", '.state.swa.notes.tmp', true, false],
-    ];
-    for (const [what, name, old, cleared] of cases) {
-      it(`and ${cleared ? 'clears' : 'leaves'} a temporary file ${what}`, () =>
-        inFolder(async (folder) => {
-          writeFileSync(path.join(folder, name), '');
-          if (old) utimesSync(path.join(folder, name), yesterday, yesterday);
-          await saveNumber(path.join(folder, 'state.swa'), 1);
-          const expected = cleared ? ['state.swa'] : [name, 'state.swa'];
-          assert.sameMembers(readdirSync(folder), expected);
-        }));
-    }
   });
 
   describe('says why it cannot save', () => {
@@ -279,50 +212,45 @@ describe('fileSystem', () => {
       ['EPERM', /: no permission$/],
       ['EIO', /: injected EIO$/],
     ];
-    for (const method of ['writev', 'sync', 'close', 'chmod'] as const) {
-      for (const [code, message] of injected) {
-        it(`${code} at ${method}`, () =>
-          refused(message, (file) =>
-            withFs(
-              'open',
-              (original) =>
-                async (...args: Parameters<typeof original>) => {
-                  const handle = await original(...args);
-                  const { close } = handle;
-                  handle[method] = (async () => {
-                    if (method === 'close') await close.call(handle);
-                    throw failure(code);
-                  }) as never;
-                  return handle;
-                },
-              () => saveNumber(file, 'new'),
-            ),
-          ));
-      }
-    }
-    for (const name of ['open', 'rename'] as const) {
+    const fails =
+      (code: string) =>
+      () =>
+      (...args: unknown[]): never => {
+        const done = args.at(-1);
+        if (typeof done === 'function') return (done as (error: Error) => never)(failure(code));
+        throw failure(code);
+      };
+    for (const name of ['openSync', 'writeSync', 'fchmodSync', 'fsync'] as const) {
       for (const [code, message] of injected) {
         it(`${code} at ${name}`, () =>
-          refused(message, (file) =>
-            withFs(
-              name,
-              () => async () => Promise.reject(failure(code)),
-              () => saveNumber(file, 'new'),
-            ),
-          ));
+          refused(message, (file) => withFs(fs, name, fails(code), () => saveNumber(file, 'new'))));
       }
+    }
+    for (const [code, message] of injected) {
+      it(`${code} at rename`, () =>
+        refused(message, (file) =>
+          withFs(fs.promises, 'rename', fails(code), () => saveNumber(file, 'new')),
+        ));
+      it(`${code} at close`, () =>
+        refused(message, (file) =>
+          withFs(
+            fs,
+            'closeSync',
+            (original) => (fd: number) => {
+              original(fd);
+              throw failure(code);
+            },
+            () => saveNumber(file, 'new'),
+          ),
+        ));
     }
 
     it('a disk that takes nothing more, without an error', () =>
       refused(/: the disk is full$/, (file) =>
         withFs(
-          'open',
-          (original) =>
-            async (...args: Parameters<typeof original>) => {
-              const handle = await original(...args);
-              handle.writev = (async () => ({ bytesWritten: 0 })) as never;
-              return handle;
-            },
+          fs,
+          'writeSync',
+          () => () => 0,
           () => saveNumber(file, 'new'),
         ),
       ));
@@ -357,34 +285,6 @@ describe('fileSystem', () => {
 
     it('a device', () => assertFails(() => saveNumber('/dev/full', 1), /dev.full: it is no file$/));
 
-    /** A child that saves under the limits of the command, bundled so that anyone may read it. */
-    const child = async (folder: string, command: (script: string) => string): Promise<string> => {
-      const script = path.join(folder, 'child.mjs');
-      await build({
-        stdin: {
-          contents: `
-            import { fileSystem } from './lib/node.ts';
-            const [file, uid] = process.argv.slice(2);
-            if (uid) process.setuid(Number(uid));
-            const weightData = new ArrayBuffer(2 ** 20);
-            await fileSystem(file).save({ modelTopology: { n: 'new' }, weightSpecs: [], weightData })
-              .catch((error) => console.log(error.message));
-          `,
-          resolveDir: path.join(import.meta.dirname, '../..'),
-        },
-        outfile: script,
-        bundle: true,
-        platform: 'node',
-        format: 'esm',
-      });
-      const node = JSON.stringify(process.execPath);
-      const run = await promisify(execFile)('sh', [
-        '-c',
-        command(`${node} ${JSON.stringify(script)}`),
-      ]);
-      return run.stdout.trim();
-    };
-
     for (const what of ['folder', 'file']) {
       it(`no permission, for real: of the ${what}`, () =>
         inFolder(async (folder) => {
@@ -395,9 +295,7 @@ describe('fileSystem', () => {
           chmodSync(folder, 0o755);
           chmodSync(states, what === 'folder' ? 0o555 : 0o777);
           chmodSync(file, what === 'folder' ? 0o666 : 0o444);
-          // Root may do anything, so it becomes nobody.
-          const uid = process.getuid!() === 0 ? '65534' : '';
-          const said = await child(folder, (script) => `${script} ${file} ${uid}`);
+          const said = await saveInChild(folder, `${file} ${NOBODY}`);
           assert.equal(said, `Cannot save ${file}: no permission`);
           assert.equal(await numberIn(file), 'old');
           assert.deepEqual(readdirSync(states), ['state.swa']);
@@ -411,7 +309,7 @@ describe('fileSystem', () => {
         const file = path.join(states, 'state.swa');
         await fileSystem(file, { createFolder: true }).save!({ modelTopology: { n: 'old' } });
         // 64 blocks of 512 bytes (1024 in some shells) of the mebibyte.
-        const said = await child(folder, (script) => `ulimit -f 64; exec ${script} ${file}`);
+        const said = await saveInChild(folder, file, 'ulimit -f 64;');
         assert.match(said, /^Cannot save .*state.swa: EFBIG/);
         assert.equal(await numberIn(file), 'old');
         assert.deepEqual(readdirSync(states), ['state.swa']);
@@ -421,8 +319,9 @@ describe('fileSystem', () => {
       inFolder(async (folder) => {
         const file = path.join(folder, 'state.swa');
         await withFs(
+          fs.promises,
           'open',
-          (original) =>
+          (original: typeof fs.promises.open) =>
             async (...args: Parameters<typeof original>) =>
               args[0] === folder ? Promise.reject(failure('EISDIR')) : original(...args),
           () => saveNumber(file, 1),
@@ -503,6 +402,7 @@ describe('fileSystem', () => {
         const file = path.join(folder, 'state.swa');
         await fileSystem(file).save!(mebibyte);
         await withFs(
+          fs.promises,
           'open',
           (original) =>
             async (...args: Parameters<typeof original>) => {
@@ -510,7 +410,7 @@ describe('fileSystem', () => {
               const stat = handle.stat.bind(handle);
               handle.stat = (async () => {
                 const stats = await stat();
-                nodeFs.truncateSync(file, 1000);
+                fs.truncateSync(file, 1000);
                 return stats;
               }) as never;
               return handle;
