@@ -25,7 +25,7 @@ export {
   type Schedule,
   type SchedulePhase,
 } from './schedule/schedules.js';
-export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
+export { loadStateDict, saveStateDict } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
