@@ -124,6 +124,13 @@ function keys(): (path: readonly (string | number)[], name: string) => string {
   };
 }
 
+/** A path, as one would write it. */
+function labelOf(path: readonly (string | number)[]): string {
+  return path.reduce<string>((label, step) => {
+    return typeof step === 'number' ? `${label}[${step}]` : child(label, step);
+  }, 'state');
+}
+
 /** The path of a record's entry, as one would write it. */
 export function child(label: string, key: string): string {
   return /^[A-Za-z_]\w*$/.test(key) ? `${label}.${key}` : `${label}[${JSON.stringify(key)}]`;
@@ -149,34 +156,36 @@ function isRecord(value: object): value is Record<string, unknown> {
  */
 export function unflatten(text: string, leaves: ReadonlyMap<string, object>): unknown {
   const left = new Map(leaves);
-  const decode = (label: string, value: unknown, depth: number): unknown => {
+  const path: (string | number)[] = [];
+  const bad = (value: unknown, expected: string): never => invalid(labelOf(path), value, expected);
+  const decode = (value: unknown): unknown => {
     if (typeof value === 'number' && !Number.isFinite(value)) {
-      return invalid(label, value, 'a number of float64');
+      return bad(value, 'a number of float64');
     }
     if (typeof value !== 'object' || value === null) return value;
     if (!Array.isArray(value) && Object.hasOwn(value, '$')) {
-      return special(label, value as { $: unknown }, left);
+      return special(labelOf(path), value as { $: unknown }, left);
     }
-    if (depth === MAX_DEPTH) return invalid(label, value, `at most ${MAX_DEPTH} levels`);
+    if (path.length === MAX_DEPTH) return bad(value, `at most ${MAX_DEPTH} levels`);
     // In place, for it may be long.
-    if (Array.isArray(value)) {
-      for (let i = 0; i < value.length; i++) {
-        value[i] = decode(`${label}[${i}]`, value[i], depth + 1);
+    const record = value as Record<string | number, unknown>;
+    const within = (key: string | number, step: string | number): void => {
+      path.push(step);
+      if (step !== key && !(step as string).startsWith('$')) {
+        bad(key, 'a key that begins with $$');
       }
+      if (step === '__proto__') bad(step, 'another name');
+      record[key] = decode(record[key]);
+      path.pop();
+    };
+    if (Array.isArray(value)) {
+      for (let i = 0; i < value.length; i++) within(i, i);
       return value;
     }
-    const record = value as Record<string, unknown>;
-    for (const key of Object.keys(record)) {
-      const own = key.startsWith('$') ? key.slice(1) : key;
-      const name = child(label, own);
-      if (own !== key && !own.startsWith('$')) invalid(name, key, 'a key that begins with $$');
-      checkKey(name, own);
-      record[key] = decode(name, record[key], depth + 1);
-    }
-    if (!Object.keys(record).some((key) => key.startsWith('$'))) return record;
-    return Object.fromEntries(
-      Object.entries(record).map(([key, item]) => [key.replace(/^\$/, ''), item]),
-    );
+    const keys = Object.keys(record);
+    for (const key of keys) within(key, key.startsWith('$') ? key.slice(1) : key);
+    if (!keys.some((key) => key.startsWith('$'))) return record;
+    return Object.fromEntries(keys.map((key) => [key.replace(/^\$/, ''), record[key]]));
   };
   visitKeys(text, MAX_DEPTH + 2); // a leaf is a record in a record
   let parsed: unknown;
@@ -185,7 +194,7 @@ export function unflatten(text: string, leaves: ReadonlyMap<string, object>): un
   } catch (error) {
     throw new Error('its state is no JSON', { cause: error });
   }
-  const state = decode('state', parsed, 0);
+  const state = decode(parsed);
   const [stray] = left.keys();
   if (stray !== undefined) throw new Error(`its state does not name the tensor ${shown(stray)}`);
   return state;
