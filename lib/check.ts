@@ -1,6 +1,6 @@
 /**
- * The door of `SWA`: checks `swaStart`, `swaFreq` and `swaLr` and decides between automatic and
- * manual mode. It knows nothing of optimizers or tensors.
+ * Checks of arguments, and the words for what is wrong with one. It knows nothing of optimizers or
+ * tensors.
  */
 
 /** Raises `Invalid swaFreq: 0 (expected an integer >= 1)` for the option called `name`. */
@@ -51,40 +51,4 @@ export function checkKeys(
     if (known.includes(key)) continue;
     throw new Error(`Unknown ${what} ${key} (known ones: ${known.join(', ')})`);
   }
-}
-
-/**
- * Checks the three options that say when to average, as torchcontrib does: a value that makes no
- * sense is an error, a half-given or superfluous one a warning.
- *
- * @param options `swaStart` (steps, >= 0), `swaFreq` (steps, >= 1), `swaLr` (>= 0); `null` counts
- *   as not given.
- * @param warn Receives each warning.
- * @returns The three, all of them `null` in manual mode; `swaLr` is so where it was not given.
- * @throws Error `Invalid NAME: VALUE (expected ...)`.
- */
-export function checkSchedule(
-  options: {
-    swaStart?: number | null | undefined;
-    swaFreq?: number | null | undefined;
-    swaLr?: number | null | undefined;
-  },
-  warn: (message: string) => void,
-): [swaStart: number | null, swaFreq: number | null, swaLr: number | null] {
-  const integer = (name: 'swaStart' | 'swaFreq', min: number): number | null => {
-    const value = options[name];
-    if (value == null) return null;
-    const steps = checkNumber(name, value, min, `an integer >= ${min}`);
-    if (!Number.isInteger(steps)) warn('Casting swaStart, swaFreq to integers');
-    return Math.floor(steps);
-  };
-  const swaStart = integer('swaStart', 0);
-  const swaFreq = integer('swaFreq', 1);
-  const swaLr = options.swaLr == null ? null : checkNumber('swaLr', options.swaLr, 0);
-  if (swaStart !== null && swaFreq !== null) return [swaStart, swaFreq, swaLr];
-
-  const half = 'Some of swaStart, swaFreq is missing, ignoring';
-  if (swaStart !== null || swaFreq !== null) warn(`${half} the other`);
-  if (swaLr !== null) warn(`${half} swaLr`);
-  return [null, null, null];
 }

@@ -1,40 +1,42 @@
-/** The public face of tfjs-swa, name by name. */
-export { SWA, type SWAOptions } from './optimizer/swa.js';
-export { emaAvgFn, swaAvgFn, type AvgFn } from './average/average.js';
-export { finiteOnly } from './average/finite.js';
+/**
+ * The public face of tfjs-swa, name by name.
+ * @module
+ */
+export { SWA } from './optimizer/swa.js';
+export type { SWAOptions } from './optimizer/swa_options.js';
+export type { LoadOptions } from './optimizer/groups/load_state.js';
+export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
+export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
+export { AveragedModel, type AveragedModelOptions } from './average/averaged_model.js';
+export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average/averaged_state.js';
+export type { LayersModelLike } from './average/averaged_weights.js';
+export { LambdaLR } from './schedule/lambda_lr.js';
+export type { LRSchedulerStateDict } from './schedule/scheduler.js';
+export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';
 export {
-  AveragedModel,
-  type AveragedModelOptions,
-  type AveragedModelStateDict,
-  type LayersModelLike,
-} from './average/averaged_model.js';
-export {
-  LambdaLR,
-  SWALR,
-  type LRSchedulerStateDict,
-  type SWALROptions,
-  type SWALRStateDict,
-} from './schedule/lr_scheduler.js';
+  ReduceLROnPlateau,
+  type ReduceLROnPlateauOptions,
+  type ReduceLROnPlateauStateDict,
+} from './schedule/reduce_lr_on_plateau.js';
 export {
   constant,
   cosineAnnealing,
-  cyclic,
   linear,
   sequence,
-  triangular,
   type Schedule,
   type SchedulePhase,
 } from './schedule/schedules.js';
+export { cyclic, oneCycle, triangular, warmRestarts } from './schedule/cycles.js';
+export { exponential, stepDecay } from './schedule/decays.js';
 export { loadStateDict, saveStateDict } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
-export type { ParamGroup, ParamGroupOptions } from './optimizer/param_groups.js';
+export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
+export type { LoadReport } from './state/match_tensors.js';
 export type { NamedTensor, TensorData } from './state/tensor_data.js';
 export type { BnBatch, BnInput, BnLoader } from './batchnorm/batches.js';
 export { updateBn, type BnUpdateOptions } from './batchnorm/update_bn.js';
-export {
-  swaCallback,
-  type FittedModel,
-  type SwaCallback,
-  type SwaCallbackOptions,
-} from './fit/swa_callback.js';
+export { swaCallback, type SwaCallback } from './fit/swa_callback.js';
+export type { SwaCallbackOptions } from './fit/callback_options.js';
+export type { ValidationData } from './fit/evaluation.js';
+export type { FittedModel } from './fit/fitted_model.js';

@@ -1,2 +1,5 @@
-/** The part of tfjs-swa that needs Node, name by name: `tfjs-swa/node`. */
+/**
+ * The part of tfjs-swa that needs Node, name by name: `tfjs-swa/node`.
+ * @module
+ */
 export { fileSystem, type FileSystemOptions } from './checkpoint/file_system.js';

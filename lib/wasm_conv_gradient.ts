@@ -3,6 +3,7 @@
  * there, so that convolutional nets train on it: `import 'tfjs-swa/wasm-conv-gradient'`. Of dilated
  * convolutions tfjs has no gradient on any backend (tfjs-core 4.22, Conv2D_grad.ts). It knows nothing
  * of optimizers or averages.
+ * @module
  */
 import * as tf from '@tensorflow/tfjs-core';
 

@@ -14,9 +14,7 @@ const sources = files.filter((file) => file.endsWith('.ts')).map((file) => `lib/
 // One file for each of lib: a bundler leaves out the files whose exports nobody uses.
 await build({ entryPoints: sources, outdir: 'dist/esm', outbase: 'lib', format: 'esm', target });
 await build({
-  entryPoints: ['index', 'node', 'register', 'wasm_conv_gradient', 'average/kernels/index'].map(
-    (name) => `lib/${name}.ts`,
-  ),
+  entryPoints: ['index', 'node', 'register', 'wasm_conv_gradient'].map((name) => `lib/${name}.ts`),
   outdir: 'dist/cjs',
   outbase: 'lib',
   format: 'cjs',

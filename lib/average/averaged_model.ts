@@ -3,58 +3,35 @@
  * steps; the caller says when to update.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { checkAvgFn, startAverage, swaAvgFn, updateAverages, type AvgFn } from './average.js';
-import { checkFit } from '../state/check_parts.js';
-import { nonTrainableWeightsOf, type LayerWeight } from '../model/layers.js';
-import { checkKeys, invalid, isCount } from '../check.js';
+import { checkAvgFn, swaAvgFn, updateAverages, type AvgFn } from './average.js';
 import {
-  checkAlive,
-  checkTensorData,
-  hostData,
-  isVariable,
-  kindOf,
-  toTensor,
-  type TensorData,
-} from '../state/tensor_data.js';
-
-/** What {@link AveragedModel} needs of a tfjs-layers model: Sequential or functional. */
-export interface LayersModelLike {
-  /** All weights, trainable or not. */
-  readonly weights: readonly { readonly originalName: string; read(): tf.Tensor }[];
-  /** The structure, of which a copy is made. */
-  getConfig(): unknown;
-  /** Runs the model on inputs. */
-  apply(inputs: tf.Tensor | tf.Tensor[], kwargs?: Record<string, unknown>): unknown;
-  /** Runs the model on inputs, batch by batch. */
-  predict(inputs: tf.Tensor | tf.Tensor[], args?: object): tf.Tensor | tf.Tensor[];
-  /** Frees the weights. */
-  dispose(): unknown;
-}
+  fitState,
+  type AveragedModelLoadOptions,
+  type AveragedModelStateDict,
+} from './averaged_state.js';
+import { avgFnKind } from './avg_fn.js';
+import {
+  averagedCopy,
+  averagedList,
+  checkList,
+  checkModel,
+  disposeCopy,
+  isList,
+  Layout,
+  type AveragedWeight,
+  type LayersModelLike,
+} from './averaged_weights.js';
+import { matchModels } from '../model/match.js';
+import { checkKeys, invalid } from '../check.js';
+import { matchByRule, type LoadReport } from '../state/match_tensors.js';
+import { checkAlive, hostData, toTensor } from '../state/tensor_data.js';
 
 /** Options of {@link AveragedModel}. */
 export interface AveragedModelOptions {
   /** How to average; default {@link swaAvgFn}, the equal average. */
   avgFn?: AvgFn;
-  /** Average non-trainable state too (moving statistics of batch normalization); default false. */
+  /** Average a model's non-trainable state too (moving statistics, say); default false. */
   useBuffers?: boolean;
-}
-
-/** The state of an {@link AveragedModel} as plain data. */
-export interface AveragedModelStateDict {
-  /** How many values the averages hold. */
-  n_averaged: number;
-  /** Every weight of the averaged model. */
-  module: TensorData[];
-}
-
-/** What weights are matched by. */
-type Described = Pick<TensorData, 'name' | 'shape'> & { dtype: string };
-
-/** A weight of a model. */
-interface Weight extends Described {
-  variable: tf.Variable;
-  /** Not trained by an optimizer. */
-  buffer: boolean;
 }
 
 /**
@@ -62,10 +39,16 @@ interface Weight extends Described {
  * trained one's (torch's `torch.optim.swa_utils.AveragedModel`; Izmailov et al. 2018, arXiv
  * 1803.05407). The trained model is never changed.
  *
- * Each {@link updateParameters} takes the weights into the average, the first one copies them.
- * Non-trainable state (the moving statistics of batch normalization) is copied from the model at
- * each update, or averaged with `useBuffers`; integer state is always copied. With the default,
- * re-estimate the statistics with {@link updateBn} before the averaged model is used.
+ * Each {@link updateParameters} takes the weights into the average, the first one copies them, by
+ * layer, whatever is frozen. State of a model that was made non-trainable (the moving statistics of
+ * batch normalization) is copied from the model at each update, or averaged with `useBuffers`; of a
+ * list of variables everything is averaged. Integer state is always copied. With the default,
+ * re-estimate the statistics with {@link updateBn} before the averaged model is used; a layer that is
+ * frozen in the model keeps its statistics there.
+ *
+ * The averaged variables have `trainable` false, their layers not: no `minimize` trains them unasked.
+ * To go on training from the average, put it into the model, `softUpdate(model, averaged.module, 1)`,
+ * or set `trainable` of the averaged model's weights to true.
  *
  * @example
  * const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [2] })] });
@@ -76,15 +59,16 @@ interface Weight extends Described {
  *   callbacks: { onBatchEnd: async () => averaged.updateParameters() },
  * });
  * averaged.predict(tf.ones([1, 2]));
+ * for (const weight of averaged.module.trainableWeights) weight.trainable = true; // to train it
  */
 export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
   /** The averaged copy: a model like the one that was given, or a list of variables. */
   readonly module: M;
 
-  /** The model of the constructor, and its weights in the order of the averages. */
+  /** The model of the constructor, and what it was made of there; `null` for a list. */
   private readonly model: M;
-  private readonly sources: readonly Weight[];
-  private readonly weights: readonly Weight[];
+  private readonly layout: Layout | null;
+  private readonly weights: readonly AveragedWeight[];
   private readonly avgFn: AvgFn;
   private readonly useBuffers: boolean;
   private count = 0;
@@ -100,21 +84,18 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
     const { avgFn = swaAvgFn(), useBuffers = false } = options;
     checkAvgFn(avgFn);
     if (typeof useBuffers !== 'boolean') invalid('useBuffers', useBuffers, 'a boolean');
-    const weights = weightsOf(model);
     this.avgFn = avgFn;
     this.useBuffers = useBuffers;
     this.model = model;
-    this.sources = weights;
     if (isList(model)) {
-      this.weights = weights.map((from) => ({ ...from, variable: startAverage(from.variable) }));
+      this.weights = averagedList(model);
       this.module = this.weights.map(({ variable }) => variable) as readonly tf.Variable[] as M;
+      this.layout = null;
     } else {
-      this.module = copyOf<M>(model as M & LayersModelLike);
-      const copies = weightsOf(this.module);
-      this.weights = matchWeights(weights, copies).map((copy, i) => {
-        copy.variable.assign(weights[i]!.variable);
-        return { ...weights[i]!, variable: copy.variable };
-      });
+      const { copy, weights } = averagedCopy<M & LayersModelLike>(model as M & LayersModelLike);
+      this.module = copy;
+      this.weights = weights;
+      this.layout = new Layout(model);
     }
   }
 
@@ -124,29 +105,28 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
   }
 
   /**
-   * Takes the weights of the model into the averages.
+   * Takes the weights of the model into the averages; with `finiteOnly`, nothing where that skips.
    *
    * @param model Default: the model that the constructor was given.
-   * @throws Error if it has other weights; nothing has changed then.
+   * @throws Error if it has other weights, or layers that it had not before; nothing has changed then.
    */
   updateParameters(model?: M): void {
     this.checkUsable();
-    // Its own model's weights are known by reference; freezing a layer reorders `model.weights`.
-    const own = model === undefined || model === this.model;
-    const sources = own ? this.sources : matchWeights(this.weights, weightsOf(model));
-    for (const { variable } of sources) checkAlive(variable);
-    const averaged: [tf.Variable[], tf.Variable[]] = [[], []];
+    const sources = this.sourcesOf(model ?? this.model);
+    for (const variable of sources) checkAlive(variable);
+    const averaged = new Map<number, [buffers: tf.Variable[], values: tf.Variable[]]>();
     const copied: [tf.Variable, tf.Variable][] = [];
-    this.weights.forEach(({ variable, dtype, buffer }, i) => {
-      const from = sources[i]!.variable;
-      if (this.count === 0 || dtype !== 'float32' || (buffer && !this.useBuffers)) {
-        copied.push([variable, from]);
+    this.weights.forEach(({ variable, dtype, buffer, start }, i) => {
+      const n = this.count - start;
+      if (n === 0 || dtype !== 'float32' || (buffer && !this.useBuffers)) {
+        copied.push([variable, sources[i]!]);
       } else {
-        averaged[0].push(variable);
-        averaged[1].push(from);
+        const [buffers, values] = averaged.get(n) ?? averaged.set(n, [[], []]).get(n)!;
+        buffers.push(variable);
+        values.push(sources[i]!);
       }
     });
-    updateAverages(...averaged, this.count, this.avgFn);
+    if (!updateAll([...averaged], this.avgFn)) return;
     for (const [variable, from] of copied) variable.assign(from);
     this.count += 1;
   }
@@ -161,36 +141,61 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
     return this.layersModel('predict').predict(inputs, args);
   }
 
-  /** The averages and their count as plain data, of the moment of the call. */
+  /** The averages and their count as plain data, copies, of the moment of the call. */
   async stateDict(): Promise<AveragedModelStateDict> {
     this.checkUsable();
-    const n_averaged = this.count;
-    const module = this.weights.map(({ name, variable }) => hostData(name, variable));
-    return { n_averaged, module: await Promise.all(module) };
+    const starts = this.weights.map(({ start }) => start);
+    const state = { n_averaged: this.count, avg_fn: avgFnKind(this.avgFn) };
+    const module = await Promise.all(
+      this.weights.map(({ name, variable }) => hostData(name, variable)),
+    );
+    return { ...state, module, ...(starts.some((start) => start > 0) ? { starts } : {}) };
   }
 
   /**
-   * Takes over a saved state: by name where all names match, else by position.
+   * Takes over a saved state: by name where all names match and are more than tfjs's own numbers,
+   * else by position where the number, shapes and dtypes of the weights agree.
    *
-   * @throws Error that lists what does not fit; nothing has changed then.
+   * @param options `strict` false takes by name alone what fits and reports the rest; weights without
+   *   an entry keep their values, and their average begins with the next update. `avgFn` 'keep' takes
+   *   the averages of another averaging function.
+   * @returns The names of what is missing, unexpected and of another shape or dtype; without `strict`
+   *   false none.
+   * @throws Error that says what is wrong or lists what does not fit; nothing has changed then.
    */
-  async loadStateDict(state: AveragedModelStateDict): Promise<void> {
+  async loadStateDict(
+    state: AveragedModelStateDict,
+    options: AveragedModelLoadOptions = {},
+  ): Promise<LoadReport> {
     this.checkUsable();
-    checkState(state);
-    const entries = matchWeights(this.weights, state.module);
-    this.weights.forEach(({ variable }, i) => {
-      tf.tidy(() => variable.assign(toTensor(entries[i]!)));
+    const { loaded, report } = fitState(this.weights, avgFnKind(this.avgFn), state, options);
+    this.weights.forEach((weight, i) => {
+      const { data, start } = loaded[i]!;
+      if (data) tf.tidy(() => weight.variable.assign(toTensor(data)));
+      weight.start = start;
     });
     this.count = state.n_averaged;
+    return report;
   }
 
   /** Frees the averaged model; the trained one stays the caller's. */
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    if (!isList(this.module)) this.module.dispose();
-    // A layer that is shared is not freed by its model (tfjs-layers 4.22, topology.ts, `_refCount`).
-    for (const { variable } of this.weights) if (!variable.isDisposed) variable.dispose();
+    const variables = this.weights.map(({ variable }) => variable);
+    if (isList(this.module)) tf.dispose(variables);
+    else disposeCopy(this.module, variables);
+  }
+
+  /** For each weight that of a model. */
+  private sourcesOf(model: M): tf.Variable[] {
+    if (model === this.model) {
+      this.layout?.check(model);
+      return this.weights.map(({ source }) => source);
+    }
+    if (isList(this.module)) return matchByRule(this.weights, checkList(model));
+    const { weights } = matchModels(checkModel(model), this.module);
+    return this.weights.map(({ variable }) => weights.get(variable)!);
   }
 
   private checkUsable(): void {
@@ -204,84 +209,25 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
   }
 }
 
-function isList(model: unknown): model is readonly tf.Variable[] {
-  return Array.isArray(model);
-}
+/** Returns false where the averaging function skips the values. */
+const average: (...args: Parameters<typeof updateAverages>) => unknown = updateAverages;
 
-function weightsOf(model: unknown): Weight[] {
-  const weights = isList(model) ? listed(model) : layered(model as LayersModelLike);
-  for (const { variable } of weights) checkAlive(variable);
-  if (weights.length === 0) throw new Error('The model has no weights yet: build it first');
-  return weights;
-}
-
-function listed(variables: readonly tf.Variable[]): Weight[] {
-  return variables.map((variable, i) => {
-    if (!isVariable(variable)) invalid(`model[${i}]`, variable, 'a tf.Variable');
-    const { name, shape, dtype, trainable } = variable;
-    return { name, shape, dtype, variable, buffer: !trainable };
-  });
-}
-
-function layered(model: LayersModelLike): Weight[] {
-  if (!Array.isArray(model?.weights) || typeof model.getConfig !== 'function') {
-    invalid('model', model, 'a tfjs-layers model or a list of variables');
+/** Takes values into averages by how many these hold: all of them, or none where one is refused. */
+function updateAll(
+  groups: readonly [numAveraged: number, lists: [buffers: tf.Variable[], values: tf.Variable[]]][],
+  avgFn: AvgFn,
+): boolean {
+  const update = ([n, [buffers, values]]: (typeof groups)[number]): boolean =>
+    average(buffers, values, n, avgFn) !== false;
+  if (groups.length === 1) return update(groups[0]!);
+  const buffers = groups.flatMap(([, [list]]) => list);
+  const before = buffers.map((buffer) => tf.keep(tf.clone(buffer)));
+  let taken = false;
+  try {
+    taken = groups.every(update);
+  } finally {
+    if (!taken) buffers.forEach((buffer, i) => buffer.assign(before[i]!));
+    tf.dispose(before);
   }
-  const buffers: ReadonlySet<unknown> = nonTrainableWeightsOf(model);
-  return (model.weights as readonly LayerWeight[]).map((weight) => {
-    const variable = weight.read();
-    const { shape, dtype } = variable;
-    return { name: weight.originalName, shape, dtype, variable, buffer: buffers.has(weight) };
-  });
-}
-
-/**
- * A model of the same structure with weights of its own, through the `fromConfig` of its class
- * (tfjs-layers 4.22, models.ts and container.ts), which leaves them 0 with its last argument.
- */
-function copyOf<M>(model: M & LayersModelLike): M {
-  const cls = model.constructor as unknown as {
-    fromConfig(cls: unknown, config: unknown, customObjects: object, fastWeightInit: boolean): M;
-  };
-  return cls.fromConfig(cls, model.getConfig(), {}, true);
-}
-
-/**
- * Finds for each weight its counterpart: by name where all names match (the k-th of a name for the
- * k-th), else by position.
- *
- * @throws Error that lists what is missing, unexpected and of the wrong shape.
- */
-function matchWeights<T extends Described>(
-  weights: readonly Described[],
-  others: readonly T[],
-): T[] {
-  const [wanted, given] = [keys(weights), keys(others)];
-  const byName = wanted.every((key) => given.includes(key));
-  const byPosition = !byName && weights.length === others.length;
-  const kinds = (names: string[], described: readonly Described[]) =>
-    new Map(described.map((weight, i) => [names[i]!, kindOf(weight)]));
-  checkFit(
-    'The weights do not fit',
-    kinds(wanted, weights),
-    kinds(byPosition ? wanted : given, others),
-  );
-  return byPosition ? [...others] : wanted.map((key) => others[given.indexOf(key)]!);
-}
-
-/** Names made unique: nested models may repeat one. */
-function keys(weights: readonly Described[]): string[] {
-  const seen = new Map<string, number>();
-  return weights.map(({ name }) => {
-    const count = seen.get(name) ?? 0;
-    seen.set(name, count + 1);
-    return count === 0 ? name : `${name} (${count + 1})`;
-  });
-}
-
-function checkState(state: unknown): asserts state is AveragedModelStateDict {
-  const { n_averaged, module } = (state ?? {}) as Partial<AveragedModelStateDict>;
-  if (!isCount(n_averaged)) invalid('state.n_averaged', n_averaged, 'an integer >= 0');
-  if (!Array.isArray(module)) return invalid('state.module', module, 'a list of tensor data');
-  module.forEach((entry, i) => checkTensorData(`state.module[${i}]`, entry));
+  return taken;
 }

@@ -1,20 +1,34 @@
 /** A check that keeps NaN and infinity out of an average. It knows nothing of optimizers or groups. */
 import * as tf from '@tensorflow/tfjs-core';
-import { checkAvgFn, swaAvgFn, type AvgFn } from './average.js';
+import { checkAvgFn, factsOf, swaAvgFn, withFacts, type AvgFn } from './avg_fn.js';
+import { checkKeys, invalid } from '../check.js';
 import { isTensor, shapeText } from '../state/tensor_data.js';
+
+/** What an average is refused with. */
+export interface FiniteOnlyOptions {
+  /** An Error, or no more than one warning; default `'throw'`. */
+  onNonFinite?: 'throw' | 'skip';
+}
 
 /**
  * An averaging function that refuses an average which is not finite. Without it NaN and infinity go
  * where arithmetic takes them: one such value of a parameter, and that element of its average is not
- * finite any more, whatever comes later. With it the update throws, before the average of any
- * parameter of the group or their count changes: the averages stay the last good ones, to swap in or
- * to save. A step of `SWA` that throws so has been taken; its average alone is missing.
+ * finite any more, whatever comes later. With it the averages of the whole group and their count stay
+ * as they were, the last good ones, to swap in or to save: the update throws (a step of `SWA` that
+ * throws so has been taken, its average alone is missing), or, with `skip`, is left out.
  *
  * The first value, which is copied without asking an averaging function, is found at the second
- * update. It waits for the device once a parameter and takes the plain ops instead of a fused
- * kernel; it cannot be used where tfjs cannot read synchronously (WebGPU in Node).
+ * update, and refused from then on: with `skip` begin with values that are finite.
+ *
+ * An update waits once for the device, which says whether the values are finite, and then takes the
+ * fused kernel; a function of the caller's own is asked first, and its averages are looked at. Where
+ * tfjs cannot read synchronously (WebGPU in Node) the update fails with tfjs's error and changes
+ * nothing; with WebGPU in a page it is slow, and tfjs warns of it once.
  *
  * @param avgFn How to average; default {@link swaAvgFn}, the equal average.
+ * @param options `onNonFinite`: `throw`, the default, or `skip`, which warns once, through
+ *   `console.warn`.
+ * @throws Error `Invalid avgFn: ...` if it is no function, `Invalid onNonFinite: ...`.
  *
  * @example
  * const x = tf.variable(tf.tensor1d([1, 2]));
@@ -28,16 +42,62 @@ import { isTensor, shapeText } from '../state/tensor_data.js';
  * }
  * swa.swapSwaSgd(); // x is [1, 2] again
  */
-export function finiteOnly(avgFn: AvgFn = swaAvgFn()): AvgFn {
+export function finiteOnly(avgFn: AvgFn = swaAvgFn(), options: FiniteOnlyOptions = {}): AvgFn {
   checkAvgFn(avgFn);
-  return (averaged, current, numAveraged) =>
+  checkKeys(options, ['onNonFinite']);
+  const { onNonFinite = 'throw' } = options;
+  if (onNonFinite !== 'throw' && onNonFinite !== 'skip') {
+    invalid('onNonFinite', onNonFinite, "'throw' or 'skip'");
+  }
+  let warned = false;
+  const accepts = (averages: readonly tf.Tensor[], numAveraged: number): boolean => {
+    if (areFinite(averages)) return true;
+    const bad = averages.find((average) => !areFinite([average]))!;
+    const message =
+      `Refused an average of shape ${shapeText(bad.shape)}: value ${numAveraged + 1} would ` +
+      'make it NaN or infinite';
+    if (onNonFinite === 'throw') throw new Error(message);
+    if (!warned) console.warn(`${message}; skipping it, and later ones without a word`);
+    warned = true;
+    return false;
+  };
+  const guarded: AvgFn = (averaged, current, numAveraged) =>
     tf.tidy(() => {
       const average = avgFn(averaged, current, numAveraged);
       // What is no tensor is for the caller of the averaging function to refuse.
-      if (!isTensor(average) || tf.all(tf.isFinite(average)).dataSync()[0]) return average;
-      throw new Error(
-        `Refused an average of shape ${shapeText(current.shape)}: value ${numAveraged + 1} would ` +
-          'make it NaN or infinite',
-      );
+      if (!isTensor(average) || accepts([average], numAveraged)) return average;
+      return tf.clone(averaged);
     });
+  const { guard: inner, ...known } = factsOf(avgFn);
+  const guard = { avgFn: inner?.avgFn ?? avgFn, areSafe, accepts };
+  return withFacts(guarded, { ...known, guard });
+}
+
+/**
+ * No difference of two values up to 2^100, times 1,023 (kernels/node.ts), is beyond float32, and no
+ * average of them, with weights in [0, 1], beyond the larger: what comes of safe values is safe.
+ */
+const areSafe = (values: readonly tf.Tensor[]): boolean => areBelow(values, 100);
+
+const areFinite = (values: readonly tf.Tensor[]): boolean => areBelow(values, 128);
+
+/**
+ * Whether no value is NaN, infinite or beyond `2 ** exponent`: the device is waited for once. Not by
+ * `tf.isFinite`, which older wasm backends (4.0) lack. The product is NaN also where a device of 16-bit floats
+ * takes 2^-126 for 0 and has no infinite limit to compare with.
+ */
+function areBelow(values: readonly tf.Tensor[], exponent: number): boolean {
+  return tf.tidy(() => {
+    const tests = values
+      .filter(({ size }) => size > 0)
+      .map((value) => tf.lessEqual(tf.mul(tf.abs(value), 2 ** -126), 2 ** (exponent - 126)))
+      .map((test) => tf.all(test));
+    return (
+      tests.length === 0 ||
+      tf
+        .stack(tests)
+        .dataSync()
+        .every((holds) => holds !== 0)
+    );
+  });
 }

@@ -48,14 +48,23 @@ export async function* batchesOf<B>(loader: BnLoader<B>): AsyncGenerator<B> {
 /**
  * The inputs of a batch: one tensor, a list, or by name.
  *
- * @throws Error for a batch of no known form.
+ * @param count How many inputs the model has, 0 if that is not known. With more than one, an array
+ *   of just so many tensors is all of them; of any other array the first element counts.
+ * @throws Error for a batch of no known form, or with another number of inputs.
  */
-export function inputsOf(batch: unknown): BnInput {
+export function inputsOf(batch: unknown, count = 0): BnInput {
   const { xs = batch } = Object(batch) as { xs?: unknown };
-  const inputs = (Array.isArray(xs) && xs === batch ? xs[0] : xs) as BnInput;
+  const several = Array.isArray(xs) && xs === batch;
+  const all = several && count > 1 && xs.length === count && xs.every(isTensor);
+  const inputs = (several && !all ? xs[0] : xs) as BnInput;
   const tensors = listOf(inputs);
   if (tensors.length === 0 || !tensors.every((tensor) => isTensor(tensor) && tensor.rank > 0)) {
     invalid('batch', batch, 'a tensor of examples, an array [inputs, ...] or an object {xs}');
+  }
+  const named = !isTensor(inputs) && !Array.isArray(inputs);
+  if (count > 0 && !named && tensors.length !== count) {
+    const forms = count > 1 ? ': [a, b], [[a, b], y] or {xs: [a, b]} for two' : '';
+    invalid('batch', batch, `the ${count} input${count > 1 ? 's' : ''} of the model${forms}`);
   }
   return inputs;
 }

@@ -95,6 +95,15 @@ export async function saveStateDict<T>(
  * @throws Error that says what is wrong with a file that is foreign, edited, cut or of a later
  *   version, that names a tensor of a dtype or a value that does not fit, that says how to get a
  *   scheme that is not known, or what the handler throws.
+ *
+ * @example
+ * let saved!: tf.io.ModelArtifacts;
+ * const keep = tf.io.withSaveHandler(async (artifacts) => {
+ *   saved = artifacts;
+ *   return { modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: 'JSON' } };
+ * });
+ * await saveStateDict(keep, { epoch: 3 });
+ * const { epoch } = await loadStateDict<{ epoch: number }>(tf.io.fromMemory(saved)); // 3
  */
 export async function loadStateDict<T = SWAStateDict>(
   source: string | tf.io.IOHandler,

@@ -3,9 +3,10 @@
  * batch, and an optimizer's rate that can be put back. It knows nothing of models or averages.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { checkLearningRate, getLearningRate, setLearningRate } from '../schedule/learning_rate.js';
+import { ratesOf } from '../schedule/learning_rate.js';
 import { invalid } from '../check.js';
-import { cyclic, interpolate } from '../schedule/schedules.js';
+import { cyclic } from '../schedule/cycles.js';
+import { interpolate } from '../schedule/schedules.js';
 
 /** What the rates depend on; epochs are counted from 0. */
 export interface RateSettings {
@@ -23,32 +24,34 @@ export interface Rates {
   readonly swaLr2: number;
 }
 
-/** The learning rate of an optimizer, which can be put back. */
+/** One learning rate for all groups of an optimizer, after which each can have its own again. */
 export class LiveRate {
+  /** The first group's, before. */
   readonly initial: number;
-  private readonly groups: { group: { lr: number }; lr: number }[];
+  /** One a group, before; those that are made meanwhile begin at the first's. */
+  private readonly before: readonly number[];
   private last: number | null = null;
 
+  /** @throws Error that says that `purpose` cannot be set, if there is a rate that cannot. */
   constructor(
     private readonly optimizer: tf.Optimizer,
     purpose: string,
   ) {
-    checkLearningRate(optimizer, purpose);
-    this.initial = getLearningRate(optimizer);
-    const { paramGroups = [] } = optimizer as { paramGroups?: readonly { lr: number }[] };
-    this.groups = paramGroups.map((group) => ({ group, lr: group.lr }));
+    this.before = ratesOf(optimizer, purpose).map(({ lr }) => lr);
+    this.initial = this.before[0]!;
   }
 
   set(rate: number): void {
-    setLearningRate(this.optimizer, rate);
+    for (const each of ratesOf(this.optimizer)) each.lr = rate;
     this.last = rate;
   }
 
-  /** Puts the rates back, unless another has been set since. */
+  /** Puts the rates back, but for those that another has set since. */
   restore(): void {
-    if (getLearningRate(this.optimizer) !== this.last) return;
-    setLearningRate(this.optimizer, this.initial);
-    for (const { group, lr } of this.groups) group.lr = lr;
+    if (this.last === null) return;
+    ratesOf(this.optimizer).forEach((rate, i) => {
+      if (rate.lr === this.last) rate.lr = this.before[i] ?? this.initial;
+    });
     this.last = null;
   }
 }
@@ -70,7 +73,7 @@ export function rateAt(
 }
 
 /** The rates of a schedule for an optimizer that has the rate `initial`. */
-export function ratesOf(
+export function scheduleRates(
   { swaLr: low, swaLr2: high, lrSchedule }: RateSettings,
   initial: number,
 ): Rates {

@@ -1,12 +1,13 @@
 /**
- * Learning-rate schedules: pure functions from the step, counted from 0, to the rate. They know
- * nothing of optimizers; `LambdaLR` hands their rates to one.
+ * Learning-rate schedules: pure functions from the step, counted from 0, to the rate; here what a
+ * schedule is, the plain ones, and one after another. They know nothing of optimizers; `LambdaLR`
+ * hands their rates to one.
  */
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
 
 /**
  * A learning rate for each step; pure, so it can be drawn, tested and called in any order. What a
- * step is, a batch or an epoch, is the caller's choice. The schedules of this file take any finite
+ * step is, a batch or an epoch, is the caller's choice. The schedules of this package take any finite
  * step >= 0, fractions of a step included, and throw `Invalid step: -1 (expected a finite number
  * >= 0)` for another.
  */
@@ -95,62 +96,6 @@ export function cosineAnnealing(options: { from: number; to: number; steps: numb
 }
 
 /**
- * A triangle wave: torch's CyclicLR in its mode 'triangular'. From `low` up to `high` in
- * `stepsUp` steps and down again in `stepsDown`, over and over. With `c = stepsUp + stepsDown` and
- * `p = mod(step, c)`: `t = min(p / stepsUp, (c - p) / stepsDown)`, `rate = (1 - t) low + t high`.
- *
- * @param options.low Rate at step 0 and at each cycle's start, finite, from 0 to `high`.
- * @param options.high Rate at the tip, finite.
- * @param options.stepsUp Steps from `low` to `high`, an integer >= 1.
- * @param options.stepsDown Steps from `high` to `low`, an integer >= 1.
- * @returns The schedule.
- * @throws Error `Invalid NAME: VALUE (expected ...)`.
- *
- * @example
- * const schedule = triangular({ low: 0.01, high: 0.05, stepsUp: 1, stepsDown: 4 });
- * [0, 1, 2, 3, 4, 5].map(schedule); // 0.01, 0.05, 0.04, 0.03, 0.02, 0.01
- *
- * @see torch.optim.lr_scheduler.CyclicLR; Smith 2017, arXiv 1506.01186, section 3.
- */
-export function triangular(options: {
-  low: number;
-  high: number;
-  stepsUp: number;
-  stepsDown: number;
-}): Schedule {
-  const { low, high, stepsUp, stepsDown } = checkBounds(options, ['stepsUp', 'stepsDown']);
-  const cycle = stepsUp + stepsDown;
-  return (step) => {
-    const p = checkStep(step) % cycle;
-    return interpolate(low, high, Math.min(p / stepsUp, (cycle - p) / stepsDown));
-  };
-}
-
-/**
- * The cyclic rate of the SWA paper: a saw that falls from near `high` to `low` in `steps` steps
- * and jumps back. With `i = step + 1` and `c = steps`: `t = (mod(i - 1, c) + 1) / c`,
- * `rate = (1 - t) high + t low`. So `low`, where the paper averages, comes at each `i` that `c`
- * divides; the first rate of a cycle is a `c`-th of the way below `high`; and `steps: 1` is the
- * constant rate `low`. Within a step the rate does not change.
- *
- * @param options.high Rate above the start of a cycle (the paper's alpha_1), finite.
- * @param options.low Rate at the end of a cycle (alpha_2), finite, from 0 to `high`.
- * @param options.steps Steps of a cycle (c), an integer >= 1.
- * @returns The schedule.
- * @throws Error `Invalid NAME: VALUE (expected ...)`.
- *
- * @example
- * const schedule = cyclic({ high: 0.05, low: 0.01, steps: 4 });
- * [0, 1, 2, 3, 4].map(schedule); // 0.04, 0.03, 0.02, 0.01, 0.04
- *
- * @see Izmailov et al. 2018, arXiv 1803.05407, section 3.1.
- */
-export function cyclic(options: { high: number; low: number; steps: number }): Schedule {
-  const { low, high, steps } = checkBounds(options, ['steps']);
-  return (step) => interpolate(high, low, (Math.floor(checkStep(step) % steps) + 1) / steps);
-}
-
-/**
  * One schedule after another, each from its own step 0: part k, which starts at
  * `start = steps_0 + ... + steps_(k-1)`, gives `rate = schedule_k(step - start)`.
  *
@@ -195,12 +140,13 @@ export function sequence(parts: ReadonlyArray<SchedulePhase | Schedule>): Schedu
   };
 }
 
-function checkStep(step: number): number {
+/** Passes on a step, a finite number >= 0, and refuses anything else. */
+export function checkStep(step: number): number {
   return checkNumber('step', step, 0);
 }
 
 /** Checks options that are rates, >= 0, and lengths in steps, >= 1, and nothing else. */
-function checkOptions<T extends object>(
+export function checkOptions<T extends object>(
   options: T,
   rates: ReadonlyArray<keyof T & string>,
   lengths: ReadonlyArray<keyof T & string>,
@@ -208,15 +154,5 @@ function checkOptions<T extends object>(
   checkKeys(options, [...rates, ...lengths]);
   for (const name of rates) checkNumber(name, options[name], 0);
   for (const name of lengths) checkInteger(name, options[name], 1);
-  return options;
-}
-
-/** The same where two of the rates are `low` and `high`, in this order. */
-function checkBounds<T extends { low: number; high: number }>(
-  options: T,
-  lengths: ReadonlyArray<keyof T & string>,
-): T {
-  const { low, high } = checkOptions(options, ['low', 'high'], lengths);
-  if (low > high) invalid('low', low, `a finite number from 0 to high, ${high}`);
   return options;
 }

@@ -1,12 +1,9 @@
 /**
- * The state of a wrapper as plain data, in torch's `opt_state` / `swa_state` / `param_groups`
- * shape: made, and checked in itself. It knows nothing of files, modes or the groups to take it.
+ * The state of a wrapper as plain data, in torch's `opt_state` / `swa_state` / `param_groups` shape,
+ * and what makes it sound in itself. It knows nothing of files, modes or the groups to take it.
  */
-import { shownLearningRate } from '../schedule/learning_rate.js';
-import { downloadEntry, getOptimizerState, type StateEntry } from '../optimizer/base_optimizer.js';
 import { invalid, isCount } from '../check.js';
-import type { Group } from '../optimizer/param_groups.js';
-import { checkTensorData, type TensorData } from './tensor_data.js';
+import { checkTensorData, type NamedTensor, type TensorData } from './tensor_data.js';
 
 /** One parameter group in a {@link SWAStateDict}. */
 export interface ParamGroupState {
@@ -22,6 +19,8 @@ export interface ParamGroupState {
   step_counter: number;
   /** Whether the variables held the averages, and `swa_state` therefore holds the weights. */
   swapped: boolean;
+  /** The averaging function: `swa`, `ema(decay 0.99)`, `ema(decay 0.99, warmup)`, or `own`. */
+  avg_fn: string;
   /** What else the base optimizer's `getConfig()` tells: `momentum`, `beta1`, ... */
   [hyperparameter: string]: unknown;
 }
@@ -39,71 +38,38 @@ export interface SWAStateDict {
   param_groups: ParamGroupState[];
 }
 
+/** A named part of a state: still a tensor of the optimizer's, or plain data already. */
+export type StateEntry = NamedTensor | TensorData;
+
 /** A state whose tensors may still be the wrapper's own. */
 export interface LiveState {
   opt_state: Record<string, StateEntry[] | Promise<StateEntry[]>>;
-  swa_state: Record<string, { swa_buffer: StateEntry }>;
+  swa_state: Record<string, Record<string, StateEntry>>;
   param_groups: ParamGroupState[];
 }
 
-/** The state of the groups, by reference. */
-export function liveState(groups: readonly Group[]): LiveState {
-  const state: LiveState = { opt_state: {}, swa_state: {}, param_groups: [] };
-  let count = 0;
-  groups.forEach(({ params, optimizer, buffers, n_avg, step_counter, swapped }, g) => {
-    const indices = params.map((_, i) => count + i);
-    count += params.length;
-    const { learningRate: _, ...hyperparameters } = optimizer.getConfig();
-    state.param_groups.push({
-      ...hyperparameters,
-      params: indices,
-      param_names: params.map(({ name }) => name),
-      lr: shownLearningRate(optimizer),
-      n_avg,
-      step_counter,
-      swapped,
-    });
-    state.opt_state[g] = getOptimizerState(optimizer, params);
-    buffers.forEach((tensor, i) => {
-      state.swa_state[indices[i]!] = { swa_buffer: { name: 'swa_buffer', tensor } };
-    });
-  });
-  return state;
-}
-
-/**
- * The state of the groups as plain data. All of it is of the moment of the call: every download
- * starts before this function first waits.
- */
-export async function saveState(groups: readonly Group[]): Promise<SWAStateDict> {
-  const { opt_state, swa_state, param_groups } = liveState(groups);
-  await Promise.all([
-    ...Object.entries(opt_state).map(async ([g, entries]) => {
-      const list = Array.isArray(entries) ? entries : await entries;
-      opt_state[g] = await Promise.all(list.map(downloadEntry));
-    }),
-    ...Object.values(swa_state).map(async (average) => {
-      average.swa_buffer = await downloadEntry(average.swa_buffer);
-    }),
-  ]);
-  return { opt_state, swa_state, param_groups } as SWAStateDict;
-}
+/** The names of the tensors that a group keeps for each of its parameters. */
+type BufferNames = (group: ParamGroupState) => readonly string[];
 
 /**
  * Checks that a value is a state dict in itself, before any wrapper comes into it.
  *
+ * @param buffersOf What each parameter of a group has in `swa_state`.
  * @throws Error `Invalid state.PART: VALUE (expected ...)`.
  */
-export function checkStateDict(state: unknown): asserts state is SWAStateDict {
+export function checkStateDict(
+  state: unknown,
+  buffersOf: BufferNames,
+): asserts state is SWAStateDict {
   const { opt_state, swa_state, param_groups } = record('state', state);
   const optimizers = record('state.opt_state', opt_state);
   const averages = record('state.swa_state', swa_state);
   const groups = list('state.param_groups', param_groups);
   let count = 0;
-  const expected = new Set<string>();
+  const expected = new Map<string, readonly string[]>();
   groups.forEach((group, g) => {
     const label = `state.param_groups[${g}]`;
-    const { params, param_names, lr, n_avg, step_counter, swapped } = record(label, group);
+    const { params, param_names, lr, n_avg, step_counter, swapped, avg_fn } = record(label, group);
     const indices = list(`${label}.params`, params);
     const names = list(`${label}.param_names`, param_names);
     const rules: Record<string, [value: unknown, ok: boolean, expected: string]> = {
@@ -121,6 +87,7 @@ export function checkStateDict(state: unknown): asserts state is SWAStateDict {
         swapped === false || (swapped === true && n_avg !== 0),
         'a boolean, false without averages',
       ],
+      avg_fn: [avg_fn, typeof avg_fn === 'string', 'a string'],
     };
     for (const [key, [value, ok, rule]] of Object.entries(rules)) {
       if (!ok) invalid(`${label}.${key}`, value, rule);
@@ -128,15 +95,17 @@ export function checkStateDict(state: unknown): asserts state is SWAStateDict {
     list(`state.opt_state[${g}]`, optimizers[g]).forEach((entry, i) =>
       checkTensorData(`state.opt_state[${g}][${i}]`, entry),
     );
-    if (n_avg !== 0) for (const index of indices) expected.add(String(index));
+    const buffers = buffersOf(group as ParamGroupState);
+    if (buffers.length > 0) for (const index of indices) expected.set(String(index), buffers);
   });
   const stray = Object.keys(optimizers).find((key) => !Object.hasOwn(groups, key));
   if (stray) invalid(`state.opt_state[${stray}]`, optimizers[stray], 'no more than the groups');
-  for (const index of new Set([...expected, ...Object.keys(averages)])) {
+  for (const index of new Set([...expected.keys(), ...Object.keys(averages)])) {
     const label = `state.swa_state[${index}]`;
-    const { swa_buffer } = record(label, averages[index]);
-    checkTensorData(`${label}.swa_buffer`, swa_buffer);
-    if (!expected.has(index)) invalid(label, swa_buffer, 'nothing without an average');
+    const buffers = record(label, averages[index]);
+    const names = expected.get(index) ?? Object.keys(buffers);
+    for (const name of names) checkTensorData(`${label}.${name}`, buffers[name]);
+    if (!expected.has(index)) invalid(label, buffers, 'nothing without an average');
   }
 }
 

@@ -38,22 +38,54 @@ export function isTensor(value: unknown): value is tf.Tensor {
   return value instanceof tf.Tensor;
 }
 
+/**
+ * Whether a variable was not disposed. `tf.disposeVariables()` frees its data and forgets it, and
+ * leaves `isDisposed` false (tfjs-core 4.22, engine.ts, `disposeVariables`).
+ */
+export function isAlive(variable: tf.Variable): boolean {
+  const { name, isDisposed } = variable;
+  return !isDisposed && tf.engine().registeredVariables[name] === variable;
+}
+
 /** @throws Error that names the variable if it is disposed. */
-export function checkAlive({ isDisposed, name }: tf.Variable): void {
-  if (isDisposed) throw new Error(`Variable ${name} is disposed`);
+export function checkAlive(variable: tf.Variable): void {
+  if (!isAlive(variable)) throw new Error(`Variable ${variable.name} is disposed`);
 }
 
 /** Copies a tensor to the host; the values are those at the moment of the call. */
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];
   const { shape } = tensor;
-  const { tensorMap } = tf.backend() as { tensorMap?: Map<object, { values: unknown }> };
-  const data = await tensor.data();
-  // wasm and tfjs-node copy what is in their own memory. Other backends, the cpu backend say, can
-  // return their live array (4.22, `readSync` of each).
-  const fresh = tf.getBackend() === 'wasm' || tensorMap?.get(tensor.dataId)?.values === null;
-  const values = fresh ? data : data.slice();
-  return { name, dtype, shape: [...shape], values };
+  const copied = copiesAtReading(tensor);
+  // Held, so that meanwhile nobody writes into it in place, and no disposal ends the reading.
+  const held = tf.keep(tf.clone(tensor));
+  try {
+    const data = await tensor.data();
+    return { name, dtype, shape: [...shape], values: copied ? data : data.slice() };
+  } finally {
+    held.dispose();
+  }
+}
+
+/** What is looked at of tfjs's engine and of a backend (tfjs-core 4.22, engine.ts, `read`). */
+interface Holder {
+  wasm?: unknown;
+  binding?: unknown;
+  tensorMap?: Map<object, { values: unknown }>;
+}
+
+/**
+ * Whether the backend that holds a tensor, which need not be the current one, makes an array anew for
+ * who reads it: wasm does, and tfjs-node of what is in TensorFlow's memory. Others can hand out their
+ * live array (4.22, `readSync` of each), as must be assumed of one that is not known.
+ */
+function copiesAtReading({ dataId }: tf.Tensor): boolean {
+  const { state } = tf.engine() as {
+    state?: { tensorInfo?: { get(dataId: object): { backend?: Holder } | undefined } };
+  };
+  const holder = state?.tensorInfo?.get(dataId)?.backend;
+  if (holder?.wasm) return true;
+  return holder?.binding !== undefined && holder.tensorMap?.get(dataId)?.values === null;
 }
 
 /** A new tensor of the data; a copy, because `tf.tensor` keeps the array that it is handed. */

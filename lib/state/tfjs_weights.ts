@@ -3,27 +3,58 @@
  * knows nothing of how a state is checked or put in place.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { StateEntry } from '../optimizer/base_optimizer.js';
 import { invalid } from '../check.js';
-import type { LiveState, SWAStateDict } from './state_dict.js';
-import { hostData, toTensor, type NamedTensor, type TensorData } from './tensor_data.js';
+import type { LiveState, StateEntry, SWAStateDict } from './state_dict.js';
+import { hostData, isVariable, toTensor, type NamedTensor } from './tensor_data.js';
+
+/** The first weight: the tree of the state, in JSON, as the bytes of its text in UTF-8. */
+const TREE = 'swa';
+
+/** Tensors that were lent, and not read yet. */
+export type Lent = Set<tf.Tensor>;
 
 /**
- * The weights of a state: `swa`, a string of JSON, and `swa/0`, `swa/1`, ..., the tensors that it
- * refers to. What is a tensor in the state is passed on, the rest is made anew.
+ * The weights of a state: `swa`, its tree, and `swa/0`, `swa/1`, ..., the tensors in it. They are of
+ * the moment of the call, and each lasts until it has been read once (`data()`), as tf.io reads it.
+ *
+ * @param lent Takes those that are not read yet.
  */
-export async function toWeights(state: LiveState): Promise<NamedTensor[]> {
-  const opt_state: LiveState['opt_state'] = {};
-  for (const [g, entries] of Object.entries(state.opt_state)) opt_state[g] = await entries;
+export async function toWeights(live: LiveState, lent: Lent): Promise<NamedTensor[]> {
   const tensors: NamedTensor[] = [];
-  const json = JSON.stringify({ ...state, opt_state }, (_, value: StateEntry) => {
-    const { name, tensor, shape } = Object(value) as Partial<NamedTensor & TensorData>;
-    if (!tensor && !shape) return value;
+  const take = (entry: StateEntry): object => {
     const weight = tensors.length;
-    tensors.push({ name: `swa/${weight}`, tensor: tensor ?? toTensor(value as never) });
-    return { name, weight };
-  });
-  return [{ name: 'swa', tensor: tf.scalar(json, 'string') }, ...tensors];
+    const tensor = lend('tensor' in entry ? entry.tensor : toTensor(entry), lent);
+    tensors.push({ name: `${TREE}/${weight}`, tensor });
+    return { name: entry.name, weight };
+  };
+  const swa_state = mapRecord(live.swa_state, (buffers) => mapRecord(buffers, take));
+  const opt_state: Record<string, object[]> = {};
+  for (const [g, entries] of Object.entries(live.opt_state)) {
+    if (Array.isArray(entries)) opt_state[g] = entries.map(take);
+  }
+  for (const [g, entries] of Object.entries(live.opt_state)) {
+    if (!Array.isArray(entries)) opt_state[g] = (await entries).map(take);
+  }
+  const json = JSON.stringify({ opt_state, swa_state, param_groups: live.param_groups });
+  const tree = lend(tf.tensor1d(new TextEncoder().encode(json), 'int32'), lent);
+  return [{ name: TREE, tensor: tree }, ...tensors];
+}
+
+/** A clone that frees itself once it has been read; of a tensor that is nobody's, the tensor too. */
+function lend(tensor: tf.Tensor, lent: Lent): tf.Tensor {
+  const clone = tf.keep(tf.clone(tensor));
+  if (!isVariable(tensor)) tensor.dispose();
+  lent.add(clone);
+  const read = clone.data.bind(clone) as () => Promise<never>;
+  clone.data = async () => {
+    try {
+      return await read();
+    } finally {
+      lent.delete(clone);
+      clone.dispose();
+    }
+  };
+  return clone;
 }
 
 /**
@@ -33,13 +64,33 @@ export async function toWeights(state: LiveState): Promise<NamedTensor[]> {
  */
 export async function fromWeights(weights: readonly NamedTensor[]): Promise<SWAStateDict> {
   const [first, ...others] = weights;
-  if (first?.name !== 'swa') return invalid('weights', weights, "an SWA's own");
-  const [json] = (await first.tensor.data()) as unknown as [string];
+  if (first?.name !== TREE) return invalid('weights', weights, "an SWA's own");
+  const bytes = Uint8Array.from(await first.tensor.data());
   const tensors = await Promise.all(others.map(({ name, tensor }) => hostData(name, tensor)));
-  return JSON.parse(json, (key, value: { name: string; weight?: number } | number | null) => {
-    const { name, weight } = Object(value) as { name: string; weight?: number };
-    if (weight !== undefined) return { ...tensors[weight], name };
+  const put = ({ name, weight }: Leaf) => ({ ...tensors[weight]!, name });
+  const tree = JSON.parse(new TextDecoder().decode(bytes), (key, value: unknown) =>
     // JSON has no NaN: it writes the rate of an optimizer that shows none as null.
-    return key === 'lr' ? (value ?? NaN) : value;
-  }) as SWAStateDict;
+    key === 'lr' ? (value ?? NaN) : value,
+  ) as Tree;
+  return {
+    ...tree,
+    opt_state: mapRecord(tree.opt_state, (entries) => entries.map(put)),
+    swa_state: mapRecord(tree.swa_state, (buffers) => mapRecord(buffers, put)),
+  } as SWAStateDict;
+}
+
+/** What stands for a tensor in the tree. */
+interface Leaf {
+  name: string;
+  weight: number;
+}
+
+interface Tree {
+  opt_state: Record<string, Leaf[]>;
+  swa_state: Record<string, Record<string, Leaf>>;
+  param_groups: SWAStateDict['param_groups'];
+}
+
+function mapRecord<T, U>(record: Record<string, T>, map: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

@@ -1,9 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { startAverage, updateAverages } from '../../lib/average/average.js';
-import { emaAvgFn, finiteOnly, SWA, swaAvgFn, type AvgFn } from '../../lib/index.js';
-import { assertClose, assertFails, half, own, random, variable } from '../support/support.js';
+import { moveTowards, startAverage, updateAverages } from '../../lib/average/average.js';
+import { avgFnConfig, avgFnKind } from '../../lib/average/avg_fn.js';
+import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
+import { shareOf } from '../support/backends.js';
+import {
+  assertClose,
+  assertFails,
+  half,
+  own,
+  random,
+  valuesOf,
+  variable,
+  warningsOf,
+} from '../support/support.js';
 
 describe('averaging functions', () => {
   const apply = async (
@@ -38,6 +49,123 @@ describe('averaging functions', () => {
     );
     assertClose(decays, [2 / 11, 0.5, 26 / 35, 0.75, 0.75], 1e-7);
     assertClose(await apply(emaAvgFn(0.1, { warmup: true }), [1], [0], 1), [0.1], 1e-7);
+  });
+
+  it('emaAvgFn(0) is the current value exactly, emaAvgFn(1) the first one', async () => {
+    // By the formula 1e10 + (1 / 3 - 1e10) would be 0, and Infinity + (1 - Infinity) NaN.
+    const [averaged, current] = [
+      [1e10, Infinity, NaN, 5],
+      [Math.fround(1 / 3), 1, 2, NaN],
+    ];
+    assert.deepEqual(await apply(emaAvgFn(0), averaged!, current!, 5), current);
+    assert.deepEqual(await apply(emaAvgFn(1), averaged!, current!, 5), averaged);
+    for (const [decay, expected] of [
+      [0, current],
+      [1, averaged],
+    ] as const) {
+      const [buffer, value] = [variable(averaged!), variable(current!)];
+      const { numTensors } = tf.memory();
+      assert.isTrue(updateAverages([buffer], [value], 5, emaAvgFn(decay)));
+      assert.equal(tf.memory().numTensors, numTensors);
+      assert.deepEqual([...(await buffer.data())], expected);
+      tf.tidy(() => value.assign(tf.zeros([4])));
+      assert.deepEqual([...(await buffer.data())], expected);
+    }
+  });
+
+  it('emaAvgFn of a half-life has the decay 2 ** (-1 / halfLife)', async () => {
+    // One update: 0.5; two: 0.5 ** 0.5 = 0.70710678, twice that is one half.
+    assert.deepEqual(await apply(emaAvgFn({ halfLife: 1 }), [8], [4], 5), [6]);
+    const once = await apply(emaAvgFn({ halfLife: 2 }), [1], [0], 5);
+    assertClose(once, [Math.SQRT1_2], 1e-7);
+    assertClose(await apply(emaAvgFn({ halfLife: 2 }), once, [0], 6), [0.5], 1e-7);
+    assert.deepEqual(avgFnConfig(emaAvgFn({ halfLife: 1 }, { warmup: true })), {
+      decay: 0.5,
+      warmup: true,
+    });
+  });
+
+  for (const halfLife of [0, -1, NaN, Infinity, '3', undefined]) {
+    it(`emaAvgFn refuses the half-life ${halfLife}`, () =>
+      assertFails(
+        () => emaAvgFn({ halfLife: halfLife as number }),
+        /^Invalid halfLife: .* \(expected a finite number > 0\)$/,
+      ));
+  }
+
+  it('emaAvgFn refuses what is no half-life', () =>
+    assertFails(
+      () => emaAvgFn({ halflife: 3 } as never),
+      'Unknown property of decay halflife (known ones: halfLife)',
+    ));
+
+  it('weightedAvgFn goes the weight of the way', async () => {
+    // decays 1 - (1 + n) ** (-2 / 3), from 0 towards 1
+    const power = weightedAvgFn((n) => 1 - (1 - (1 + n) ** (-2 / 3)));
+    const decays = await Promise.all(
+      [1, 2, 3].map(async (n) => (await apply(power, [1], [0], n))[0]!),
+    );
+    assertClose(decays, [0.37003948, 0.51925014, 0.60314974], 1e-7);
+    // 8 + (4 - 8) * 2, beyond the value
+    assert.deepEqual(
+      await apply(
+        weightedAvgFn(() => 2),
+        [8],
+        [4],
+        1,
+      ),
+      [0],
+    );
+  });
+
+  it('weightedAvgFn asks for the weight once an update', () => {
+    const asked: number[] = [];
+    const avgFn = weightedAvgFn((n) => {
+      asked.push(n);
+      return 2;
+    });
+    const [a, b] = [variable([1]), variable([2])];
+    updateAverages([a, b], [b, a], 3, avgFn);
+    updateAverages([a, b], [b, a], 4, finiteOnly(avgFn));
+    assert.deepEqual(asked, [3, 4]);
+  });
+
+  it('weightedAvgFn refuses a weight that is not finite, and nothing has changed', async () => {
+    await assertFails(
+      () => weightedAvgFn(0.5 as never),
+      'Invalid weight: 0.5 (expected a function)',
+    );
+    for (const weight of [NaN, Infinity, undefined, '1']) {
+      const [a, b] = [variable([1]), variable([2])];
+      await assertFails(
+        () =>
+          updateAverages(
+            [a],
+            [b],
+            3,
+            weightedAvgFn(() => weight as number),
+          ),
+        /^Invalid weight\(3\): .* \(expected a finite number\)$/,
+      );
+      assert.deepEqual([...(await a.data())], [1]);
+    }
+  });
+
+  it('each is of a kind, and finiteOnly of that which it guards', () => {
+    const own = weightedAvgFn(() => 0.5);
+    for (const [avgFn, kind, config] of [
+      [swaAvgFn(), 'swa', null],
+      [emaAvgFn(0.99), 'ema(decay 0.99)', { decay: 0.99, warmup: false }],
+      [emaAvgFn(0.99, { warmup: true }), 'ema(decay 0.99, warmup)', { decay: 0.99, warmup: true }],
+      [emaAvgFn({ halfLife: 1 }), 'ema(decay 0.5)', { decay: 0.5, warmup: false }],
+      [own, 'own', undefined],
+      [(averaged: tf.Tensor) => averaged, 'own', undefined],
+    ] as const) {
+      for (const one of [avgFn, finiteOnly(avgFn), finiteOnly(finiteOnly(avgFn))]) {
+        assert.equal(avgFnKind(one), kind);
+        assert.deepEqual(avgFnConfig(one), config);
+      }
+    }
   });
 
   it('an EMA whose decay is 1 - 1/(n + 1) is SWA', async () => {
@@ -124,6 +252,90 @@ describe('the running average of a variable', () => {
     const buffer = own(startAverage(variable([0, 0, 0, 0])));
     updateAverages([buffer], [v], 1, swaAvgFn());
     assert.deepEqual([...(await buffer.data())], [NaN, Infinity, -Infinity, 0.5]);
+  });
+});
+
+describe('moveTowards', () => {
+  it('is target + (value - target) * weight, tensor by tensor, and leaves no tensor', async () => {
+    const targets = [variable([1, 2]), variable([[0]])];
+    const values = [own(tf.tensor1d([5, -2])), own(tf.tensor2d([[8]]))];
+    const { numTensors } = tf.memory();
+    moveTowards(targets, values, 0.25);
+    assert.equal(tf.memory().numTensors, numTensors);
+    // 1 + 4 / 4, 2 - 4 / 4; 0 + 8 / 4
+    const [first, second] = await valuesOf(targets);
+    assertClose(first!, [2, 1], 2 ** -23);
+    assertClose(second!, [2], 2 ** -23);
+    assert.deepEqual(await valuesOf(values), [[5, -2], [8]]);
+  });
+
+  it('by 0.005 three times from 0 to 1, 2 and 4', async () => {
+    const target = variable([0]);
+    for (const value of [1, 2, 4]) moveTowards([target], [own(tf.tensor1d([value]))], 0.005);
+    // 0.005; 0.005 * 0.995 + 0.01 = 0.014975; 0.014975 * 0.995 + 0.02 = 0.034900125
+    assertClose(await target.data(), [0.034900125], 1e-7);
+  });
+
+  it('by 0 does nothing, by 1 copies, and what is copied is not tied to its source', async () => {
+    const [target, value] = [variable([1e10, Infinity]), variable([Math.fround(0.1), NaN])];
+    moveTowards([target], [value], 0);
+    assert.deepEqual([...(await target.data())], [1e10, Infinity]);
+    moveTowards([target], [value], 1);
+    assert.deepEqual([...(await target.data())], [Math.fround(0.1), NaN]);
+    moveTowards([target], [own(tf.tensor1d([2, 2]))], 0.5);
+    assert.deepEqual([...(await value.data())], [Math.fround(0.1), NaN]);
+  });
+
+  it('of a variable towards itself, or towards an alias of it, changes nothing', async () => {
+    for (const weight of [0.5, 1]) {
+      const target = variable([1 / 3, 2]);
+      const alias = own(tf.clone(target));
+      moveTowards([target], [target], weight);
+      moveTowards([target], [alias], weight);
+      assert.deepEqual(await target.data(), Float32Array.of(1 / 3, 2));
+    }
+  });
+
+  it('comes to the same, bit for bit, whoever shares the data', async () => {
+    const size = 65;
+    const next = random(4);
+    const uniform = (): tf.Tensor =>
+      tf.tensor1d(Float32Array.from({ length: size }, () => 2 * next() - 1));
+    const value = own(tf.tidy(() => tf.variable(uniform())));
+    const [alone, shared, started] = tf
+      .tidy(() => [tf.mul(value, 1), tf.mul(value, 1)].map((start) => tf.variable(start)))
+      .concat(startAverage(value))
+      .map(own) as [tf.Variable, tf.Variable, tf.Variable];
+    for (let n = 0; n < 5; n++) {
+      // First by the very value that one of the three shares its data with.
+      if (n > 0) tf.tidy(() => value.assign(uniform()));
+      const alias = tf.clone(shared);
+      moveTowards([alone, shared, started], [value, value, value], 1 / 3);
+      alias.dispose();
+      const expected = await alone.data();
+      assert.deepEqual(await shared.data(), expected);
+      assert.deepEqual(await started.data(), expected);
+    }
+  });
+
+  it('never writes through an alias of a target', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(0, 1, 2, 3)), async (actions) => {
+        const target = tf.tidy(() => tf.variable(tf.tensor1d([1, 2])));
+        const value = tf.tensor1d([3, 5]);
+        const aliases: [tf.Tensor, number[]][] = [];
+        for (const action of actions) {
+          const held = [...(await target.data())];
+          if (action === 0) aliases.push([tf.clone(target), held]);
+          else if (action === 1) aliases.push([tf.reshape(target, [2, 1]), held]);
+          else if (action === 2) tf.dispose(aliases.pop()?.[0] ?? []);
+          else moveTowards([target], [value], 0.5);
+        }
+        for (const [alias, held] of aliases) assert.deepEqual([...(await alias.data())], held);
+        tf.dispose([target, value, aliases.map(([alias]) => alias)]);
+      }),
+      { numRuns: shareOf(60), seed: 5 },
+    );
   });
 });
 
@@ -250,6 +462,107 @@ describe('finiteOnly', () => {
     });
   }
 
+  it("refuses what a caller's own function makes of finite values", async () => {
+    const [buffer, value] = [variable([0]), variable([1])];
+    const inverse: AvgFn = (averaged, current) => tf.div(current, averaged);
+    await assertFails(
+      () => updateAverages([buffer], [value], 1, finiteOnly(inverse)),
+      'Refused an average of shape [1]: value 2 would make it NaN or infinite',
+    );
+    assert.deepEqual([...(await buffer.data())], [0]);
+  });
+
+  it('refuses an average that is finite no more because a difference is not', async () => {
+    // -3e38 and 3e38 are finite, and lie 6e38 apart.
+    const [buffer, value] = [variable([-3e38]), variable([3e38])];
+    await assertFails(
+      () => updateAverages([buffer], [value], 1, finiteOnly()),
+      /^Refused an average of shape \[1\]/,
+    );
+    assert.deepEqual([...(await buffer.data())], [Math.fround(-3e38)]);
+    // 1e20 + (2e20 - 1e20) * 1e25, by weights outside of [0, 1]
+    for (const weight of [1e25, -1e25]) {
+      const [near, far] = [variable([1e20]), variable([2e20])];
+      const beyond = finiteOnly(weightedAvgFn(() => weight));
+      await assertFails(() => updateAverages([near], [far], 1, beyond), /^Refused an average/);
+    }
+  });
+
+  it('takes large values that have a finite average', async () => {
+    const [buffer, value] = [variable([2e38]), variable([1e38])];
+    assert.isTrue(updateAverages([buffer], [value], 1, finiteOnly()));
+    assertClose([(await buffer.data())[0]! / 1e38], [1.5], 1e-6);
+  });
+
+  it('finds an average that was made NaN by another', async () => {
+    const [buffer, value] = [variable([1]), variable([3])];
+    const guarded = finiteOnly();
+    assert.isTrue(updateAverages([buffer], [value], 1, guarded));
+    moveTowards([buffer], [own(tf.tensor1d([NaN]))], 0.5);
+    await assertFails(() => updateAverages([buffer], [value], 2, guarded), /^Refused an average/);
+  });
+
+  it('with skip keeps the averages of the group and says so once', async () => {
+    const skipping = finiteOnly(swaAvgFn(), { onNonFinite: 'skip' });
+    const [a, b] = [variable([1, 2]), variable([3])];
+    const buffers = [own(startAverage(a)), own(startAverage(b))];
+    const update = (n: number): boolean => updateAverages(buffers, [a, b], n, skipping);
+    const warnings = await warningsOf(async () => {
+      for (const bad of [NaN, Infinity, -Infinity]) {
+        assign(a, [5, 6]);
+        assign(b, [bad]);
+        const { numTensors } = tf.memory();
+        assert.isFalse(update(1));
+        assert.equal(tf.memory().numTensors, numTensors);
+        assert.deepEqual(await valuesOf(buffers), [[1, 2], [3]]);
+      }
+      assign(b, [5]);
+      assert.isTrue(update(1));
+    });
+    assert.deepEqual(warnings, [
+      'Refused an average of shape [1]: value 2 would make it NaN or infinite; ' +
+        'skipping it, and later ones without a word',
+    ]);
+    // (1 + 5) / 2, (2 + 6) / 2, (3 + 5) / 2
+    assert.deepEqual(await valuesOf(buffers), [[3, 4], [4]]);
+    const [averaged, bad] = [own(tf.tensor1d([1])), own(tf.tensor1d([NaN]))];
+    assert.deepEqual([...(await own(skipping(averaged, bad, 1)).data())], [1]);
+  });
+
+  it('equals what it guards wherever that is finite', async () => {
+    const value = fc.oneof(
+      { weight: 9, arbitrary: fc.float({ min: -100, max: 100, noNaN: true }) },
+      { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, 3e38, -3e38, 2 ** 100) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(value, { minLength: 2, maxLength: 12 }), async (values) => {
+        const buffer = tf.tidy(() => tf.variable(tf.tensor1d([1, values[0]!])));
+        const v = tf.variable(buffer);
+        const guarded = finiteOnly(emaAvgFn(0.5), { onNonFinite: 'skip' });
+        let expected = Math.fround(values[0]!);
+        const warnings = await warningsOf(async () => {
+          for (const next of values.slice(1).map(Math.fround)) {
+            tf.tidy(() => v.assign(tf.tensor1d([1, next])));
+            const average = Math.fround(expected + Math.fround(next - expected) / 2);
+            const scale = Math.max(
+              ...[expected, next].filter(Number.isFinite).map(Math.abs),
+              1e-30,
+            );
+            if (updateAverages([buffer], [v], 1, guarded)) expected = average;
+            else assert.isFalse(Number.isFinite(average), `${next}`);
+            const [one, actual] = await buffer.data();
+            assert.equal(one, 1);
+            if (Number.isFinite(expected)) assert.closeTo(actual!, expected, 1e-6 * scale);
+            else assert.isFalse(Number.isFinite(actual));
+          }
+        });
+        assert.isAtMost(warnings.length, 1);
+        tf.dispose([buffer, v]);
+      }),
+      { numRuns: shareOf(100), seed: 9 },
+    );
+  });
+
   it('finds a first value that was not finite at the second update', async () => {
     const v = variable([NaN]);
     const swa = own(
@@ -260,6 +573,15 @@ describe('finiteOnly', () => {
     await assertFails(() => swa.updateSwa(), /^Refused an average of shape \[1\]/);
   });
 
-  it('refuses what is no function', () =>
-    assertFails(() => finiteOnly(0.9 as never), 'Invalid avgFn: 0.9 (expected a function)'));
+  it('refuses what is no function, and options that make no sense', async () => {
+    await assertFails(() => finiteOnly(0.9 as never), 'Invalid avgFn: 0.9 (expected a function)');
+    await assertFails(
+      () => finiteOnly(swaAvgFn(), { onNonFinite: 'ignore' as never }),
+      `Invalid onNonFinite: "ignore" (expected 'throw' or 'skip')`,
+    );
+    await assertFails(
+      () => finiteOnly(swaAvgFn(), { skip: true } as never),
+      'Unknown option skip (known ones: onNonFinite)',
+    );
+  });
 });

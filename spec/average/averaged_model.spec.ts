@@ -1,9 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
+import * as fc from 'fast-check';
 import {
   AveragedModel,
   emaAvgFn,
+  swaAvgFn,
+  SWA,
   updateBn,
   type AveragedModelOptions,
   type AvgFn,
@@ -11,6 +14,7 @@ import {
 import {
   assertClose,
   assertFails,
+  disposeOwned,
   golden,
   own,
   quadratic,
@@ -18,6 +22,8 @@ import {
   valuesOf,
   variable,
 } from '../support/support.js';
+import { shareOf } from '../support/backends.js';
+import { freezable, netOf, nets, ownModel, randomizeNet, variablesOf } from '../support/nets.js';
 
 /** An AveragedModel that is disposed after the spec. */
 const average = <M extends tfl.LayersModel | tf.Variable[]>(
@@ -34,18 +40,6 @@ function randomize(model: tfl.LayersModel, seed: number): void {
       .map(({ shape, size }) => tf.tensor(Float32Array.from({ length: size }, next), shape));
     model.setWeights(weights);
   });
-}
-
-/** Disposed after the spec; also the shared layers, which tfjs-layers forgets. */
-function ownModel(model: tfl.LayersModel): tfl.LayersModel {
-  own({
-    dispose() {
-      const weights = model.weights.map((weight) => weight.read());
-      model.dispose();
-      for (const weight of weights) if (!weight.isDisposed) weight.dispose();
-    },
-  });
-  return model;
 }
 
 const values = (model: tfl.LayersModel): Promise<number[][]> => valuesOf(model.getWeights());
@@ -266,28 +260,37 @@ describe('AveragedModel', () => {
     assert.deepEqual(await kernels(averaged.module), await kernels(model));
   });
 
-  it('of variables copies integers and non-trainable ones at each update', async () => {
+  it('of variables averages every float32 one, and copies integers at each update', async () => {
     const trained = variable([2]);
     const state = variable([2], undefined, false);
     const counter = own(tf.tidy(() => tf.variable(tf.tensor1d([2], 'int32'), false)));
-    const plain = average([trained, state, counter]);
-    const all = average([trained, state, counter], { useBuffers: true });
+    const averaged = average([trained, state, counter]);
     for (const value of [4, 8]) {
       tf.tidy(() => {
         trained.assign(tf.tensor1d([value]));
         state.assign(tf.tensor1d([value]));
         counter.assign(tf.tensor1d([value], 'int32'));
       });
-      plain.updateParameters();
-      all.updateParameters();
+      averaged.updateParameters();
     }
-    const read = async ({ module }: { module: tf.Variable[] }) => (await valuesOf(module)).flat();
-    assert.deepEqual(await read(plain), [6, 8, 8]);
-    assert.deepEqual(await read(all), [6, 6, 8]);
-    assert.equal(plain.module[2]!.dtype, 'int32');
+    const read = async () => (await valuesOf(averaged.module)).flat();
+    assert.deepEqual(await read(), [6, 6, 8]); // (4 + 8) / 2, and the last one
+    assert.equal(averaged.module[2]!.dtype, 'int32');
     const other = [variable([0]), variable([0]), own(tf.variable(counter, false))];
-    plain.updateParameters(other);
-    assert.deepEqual(await read(plain), [4, 0, 8]);
+    averaged.updateParameters(other);
+    assert.deepEqual(await read(), [4, 4, 8]); // 6 + (0 - 6) / 3
+  });
+
+  it('of variables tells them by names that tell, and tfjs’s numbers by their places', async () => {
+    const [a, b] = [variable([1], 'averaged/by name a'), variable([2], 'averaged/by name b')];
+    const averaged = average([a, b]);
+    averaged.updateParameters([b, a]);
+    assert.deepEqual(await valuesOf(averaged.module), [[1], [2]]);
+    const numbers = [variable([1]), variable([2])];
+    assert.match(numbers.map(({ name }) => name).join(), /^\d+,\d+$/);
+    const counted = average(numbers);
+    counted.updateParameters([numbers[1]!, numbers[0]!]);
+    assert.deepEqual(await valuesOf(counted.module), [[2], [1]]);
   });
 
   it('has its statistics re-estimated by updateBn, the model its own', async () => {
@@ -306,6 +309,394 @@ describe('AveragedModel', () => {
       (j) => 1.35 * w[0]![j]! + 1.45 * w[1]![j]! + 1.55 * w[2]![j]!,
     );
     assertClose(moved, expected, 1e-5);
+  });
+
+  describe('matches layer by layer', () => {
+    /** What a model makes of two examples. */
+    const outputs = async (model: tfl.LayersModel): Promise<number[]> => {
+      const x = own(tf.tensor2d([[0.3, -0.8], [1.5, 0.1]])); // prettier-ignore
+      return [...(await own(model.predict(x) as tf.Tensor).data())];
+    };
+    const toggles = fc.array(fc.tuple(fc.nat(9), fc.boolean()), { maxLength: 3 });
+    const freeze = (model: tfl.LayersModel, list: [number, boolean][]): void => {
+      const layers = freezable(model);
+      for (const [index, trainable] of list) layers[index % layers.length]!.trainable = trainable;
+    };
+
+    it('in nets of every kind, whatever is frozen when: it predicts as the model', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          nets,
+          fc.array(toggles, { minLength: 6, maxLength: 6 }),
+          async (parts, t) => {
+            const model = netOf(parts);
+            const averaged = average(model, { useBuffers: true });
+            freeze(model, t[0]!);
+            randomizeNet(model, 1);
+            averaged.updateParameters();
+            assert.deepEqual(await outputs(averaged.module), await outputs(model));
+            freeze(model, t[1]!);
+            const first = await valuesOf(variablesOf(model).sort(byName));
+            randomizeNet(model, 2);
+            averaged.updateParameters();
+            freeze(model, t[2]!);
+            const state = await averaged.stateDict();
+            freeze(model, t[3]!);
+            const other = average(model, { useBuffers: true });
+            freeze(model, t[4]!);
+            await other.loadStateDict(state);
+            // The model, given the mean of its two values itself.
+            const variables = variablesOf(model).sort(byName);
+            const second = await valuesOf(variables);
+            variables.forEach((v, i) =>
+              tf.tidy(() => {
+                const mean = first[i]!.map((value, k) => (value + second[i]![k]!) / 2);
+                v.assign(tf.tensor(mean, v.shape));
+              }),
+            );
+            const expected = await outputs(model);
+            assertClose(await outputs(averaged.module), expected, 1e-5, 'averaged');
+            assertClose(await outputs(other.module), expected, 1e-5, 'loaded');
+            freeze(model, t[5]!);
+            average(model).updateParameters(averaged.module);
+            disposeOwned();
+          },
+        ),
+        { numRuns: shareOf(60) },
+      );
+    });
+    const byName = (a: tf.Variable, b: tf.Variable): number => (a.name < b.name ? -1 : 1);
+
+    it('submodels with layers of one name of which one is frozen', async () => {
+      const backbone = (): tfl.LayersModel => {
+        const input = tfl.input({ shape: [2] });
+        const layer = tfl.layers.dense({ units: 2, name: 'feat' });
+        return tfl.model({ inputs: input, outputs: layer.apply(input) as tfl.SymbolicTensor });
+      };
+      const [a, b] = [backbone(), backbone()];
+      const input = tfl.input({ shape: [2] });
+      const outputs = [a, b].map((part) => part.apply(input) as tfl.SymbolicTensor);
+      const model = ownModel(tfl.model({ inputs: input, outputs }));
+      const fill = (part: tfl.LayersModel, value: number) =>
+        tf.tidy(() => part.layers[1]!.setWeights([tf.fill([2, 2], value), tf.fill([2], value)]));
+      fill(a, 1);
+      fill(b, 7);
+      a.trainable = false;
+      const averaged = average(model);
+      averaged.updateParameters();
+      const kernels = () =>
+        valuesOf([a, b].map((part) => (averaged.module.getLayer(part.name) as tfl.LayersModel).layers[1]!.getWeights()[0]!)); // prettier-ignore
+      assert.deepEqual(await kernels(), [[1, 1, 1, 1], [7, 7, 7, 7]]); // prettier-ignore
+      fill(a, 3);
+      averaged.updateParameters();
+      assert.deepEqual(await kernels(), [[2, 2, 2, 2], [7, 7, 7, 7]]); // prettier-ignore
+    });
+
+    it('what submodels share, which a copy has twice', async () => {
+      const shared = tfl.layers.dense({ units: 2 });
+      const tower = (): tfl.LayersModel => {
+        const input = tfl.input({ shape: [2] });
+        return tfl.model({ inputs: input, outputs: shared.apply(input) as tfl.SymbolicTensor });
+      };
+      const input = tfl.input({ shape: [2] });
+      const outputs = [tower(), tower()].reduce<tfl.SymbolicTensor>((x, part) => part.apply(x) as tfl.SymbolicTensor, input); // prettier-ignore
+      const model = ownModel(tfl.model({ inputs: input, outputs }));
+      const averaged = average(model);
+      randomizeNet(model, 1);
+      averaged.updateParameters();
+      const x = own(tf.ones([1, 2]));
+      const [a, b] = await valuesOf([averaged.module, model].map((m) => own(m.predict(x) as tf.Tensor))); // prettier-ignore
+      assert.deepEqual(a, b);
+    });
+
+    it('and refuses a model whose layers have changed, with their names', async () => {
+      const make = (): tfl.Sequential =>
+        tfl.sequential({
+          layers: [
+            tfl.layers.dense({ units: 2, inputShape: [2], name: 'body' }),
+            tfl.layers.dense({ units: 1, name: 'head' }),
+          ],
+        });
+      const model = ownModel(make());
+      const averaged = average(model);
+      averaged.updateParameters();
+      const before = await averaged.stateDict();
+      const changed = 'The model has other layers than when its AveragedModel was made';
+      const added = tfl.layers.activation({ activation: 'relu', name: 'relu' });
+      model.add(added);
+      await assertFails(() => averaged.updateParameters(), `${changed}; new: layer relu`);
+      model.pop();
+      averaged.updateParameters();
+      await averaged.loadStateDict(before);
+      model.pop();
+      const head = tfl.layers.dense({ units: 1, name: 'other' });
+      model.add(head);
+      for (const given of [undefined, model]) {
+        await assertFails(
+          () => averaged.updateParameters(given),
+          `${changed}; gone: layer head, head/kernel, head/bias; ` +
+            'new: layer other, other/kernel, other/bias',
+        );
+      }
+      assert.deepEqual(await averaged.stateDict(), before);
+      const unlike = ownModel(make());
+      unlike.add(tfl.layers.dense({ units: 1, name: 'third' }));
+      await assertFails(
+        () => averaged.updateParameters(unlike),
+        'The weights do not fit; missing: third/kernel, third/bias',
+      );
+      assert.deepEqual(await averaged.stateDict(), before);
+    });
+
+    it('leaves alone what a layer refers to outside of the model', async () => {
+      const teacher = ownModel(models['Sequential']!());
+      class Taught extends tfl.layers.Layer {
+        static className = 'AveragedSpecTaught';
+        readonly teacher = teacher;
+      }
+      tf.serialization.registerClass(Taught);
+      const model = ownModel(
+        tfl.sequential({
+          layers: [tfl.layers.dense({ units: 1, inputShape: [3] }), new Taught({})],
+        }),
+      );
+      const averaged = new AveragedModel(model);
+      randomize(teacher, 1);
+      const before = await values(teacher);
+      averaged.updateParameters();
+      averaged.updateParameters();
+      assert.isTrue(teacher.weights.every((weight) => weight.trainable === !weight.name.includes('moving'))); // prettier-ignore
+      assert.lengthOf((await averaged.stateDict()).module, 2);
+      averaged.dispose();
+      assert.deepEqual(await values(teacher), before);
+    });
+  });
+
+  describe('is trained by nobody unasked', () => {
+    const xs = [[1, 2], [3, -1]]; // prettier-ignore
+    for (const [kind, listOf] of Object.entries({
+      'a model': (model: tfl.LayersModel) => model,
+      'a list': (model: tfl.LayersModel) => variablesOf(model),
+    })) {
+      for (const wrapped of [false, true]) {
+        it(`as the teacher of ${kind}, by a minimize without a varList${wrapped ? ' of SWA' : ''}`, async () => {
+          const model = ownModel(
+            tfl.sequential({ layers: [tfl.layers.dense({ units: 1, inputShape: [2], kernelInitializer: 'ones' })] }), // prettier-ignore
+          );
+          const averaged = average(listOf(model) as tf.Variable[], { avgFn: emaAvgFn(0.9) });
+          averaged.updateParameters();
+          const teacher = averaged.module as unknown as tfl.LayersModel | tf.Variable[];
+          const x = own(tf.tensor2d(xs));
+          const taught = (): tf.Tensor =>
+            Array.isArray(teacher)
+              ? tf.add(tf.matMul(x, teacher[0]!), teacher[1]!)
+              : (teacher.apply(x) as tf.Tensor);
+          const variables = Array.isArray(teacher) ? teacher : variablesOf(teacher);
+          const before = await valuesOf(variables);
+          const base = own(tf.train.sgd(0.1));
+          const optimizer = wrapped ? own(new SWA(base)) : base;
+          const student = variablesOf(model);
+          const start = await valuesOf(student);
+          optimizer.minimize(() =>
+            tf.mean(tf.square(tf.sub(tf.add(model.apply(x) as tf.Tensor, 1), taught()))),
+          );
+          assert.deepEqual(await valuesOf(variables), before);
+          assert.notDeepEqual(await valuesOf(student), start);
+        });
+      }
+    }
+
+    it('and can be trained by who asks for it', async () => {
+      const model = ownModel(models['Sequential']!());
+      const averaged = average(model);
+      const { module } = averaged;
+      for (const weight of module.trainableWeights) weight.trainable = true;
+      module.compile({ optimizer: own(tf.train.sgd(0.1)), loss: 'meanSquaredError' });
+      const before = await values(module);
+      const [x, y] = [own(tf.randomUniform([4, 3])), own(tf.ones([4, 2]))];
+      await module.fit(x, y, { epochs: 1, verbose: 0 });
+      const after = await values(module);
+      const changed = after.map((weight, i) => weight.some((value, k) => value !== before[i]![k]));
+      assert.isTrue(changed[0]);
+    });
+  });
+
+  describe('and updateBn', () => {
+    const norm = (): tfl.layers.Layer => tfl.layers.batchNormalization({ inputShape: [1] });
+    const statistic = async (layer: tfl.layers.Layer, from: number): Promise<number> =>
+      (await layer.getWeights().at(from)!.data())[0]!;
+    const mean = (layer: tfl.layers.Layer): Promise<number> => statistic(layer, -2);
+    const variance = (layer: tfl.layers.Layer): Promise<number> => statistic(layer, -1);
+
+    it('re-estimates what is not frozen in the model at the moment, and nothing else', async () => {
+      const [inner, other] = [tfl.sequential({ layers: [norm()] }), norm()];
+      const model = ownModel(tfl.sequential({ layers: [inner, other] }));
+      const averaged = average(model);
+      averaged.updateParameters();
+      const [copied, last] = averaged.module.layers as [tfl.LayersModel, tfl.layers.Layer];
+      const batch = (value: number) => own(tf.fill([2, 1], value));
+      inner.trainable = false; // not in the config of the model, and later than the copy
+      await updateBn([batch(4)], averaged.module);
+      assert.equal(await mean(copied.layers[0]!), 0);
+      inner.trainable = true;
+      await updateBn([batch(4)], averaged.module);
+      assert.equal(await mean(copied.layers[0]!), 4);
+      other.trainable = false;
+      await updateBn([batch(6)], averaged.module);
+      assert.equal(await mean(copied.layers[0]!), 6);
+      assert.equal(await variance(last), 0); // of four and four, and frozen for the sixes
+      copied.trainable = false; // the copy's own
+      other.trainable = true;
+      inner.trainable = true;
+      await updateBn([own(tf.tensor2d([[8], [9]]))], averaged.module);
+      assert.equal(await mean(copied.layers[0]!), 6);
+      assertClose([await variance(last)], [1], 0.01); // of -1 and 1, nearly
+      assert.equal(await mean(inner.layers[0]!), 0); // the model's are its own
+    });
+
+    it('re-estimates in a copy that was made of frozen layers and is not any more', async () => {
+      const layer = tfl.layers.batchNormalization({ inputShape: [1], trainable: false });
+      const model = ownModel(tfl.sequential({ layers: [layer] }));
+      const averaged = average(model);
+      await updateBn([own(tf.fill([2, 1], 4))], averaged.module);
+      assert.equal(await mean(averaged.module.layers[0]!), 0);
+      layer.trainable = true;
+      await updateBn([own(tf.fill([2, 1], 4))], averaged.module);
+      assert.equal(await mean(averaged.module.layers[0]!), 4);
+    });
+  });
+
+  describe('state', () => {
+    const make = (avgFn: AvgFn, values: number[]) => {
+      const list = values.map((value, i) => variable([value], `averaged/state ${i}`));
+      return { list, averaged: average(list, { avgFn }) };
+    };
+
+    it('says how it was averaged, and is refused to another way, unless asked', async () => {
+      const { averaged, list } = make(emaAvgFn(0.99), [1]);
+      averaged.updateParameters();
+      const state = await averaged.stateDict();
+      assert.equal(state.avg_fn, 'ema(decay 0.99)');
+      tf.tidy(() => list[0]!.assign(tf.tensor1d([9])));
+      const equal = average(list, { avgFn: swaAvgFn() });
+      await assertFails(
+        () => equal.loadStateDict(state),
+        'The state was averaged with ema(decay 0.99), this AveragedModel averages with swa; ' +
+          "to take it over all the same, load it with {avgFn: 'keep'}",
+      );
+      assert.equal(equal.nAveraged, 0);
+      assert.deepEqual(await valuesOf(equal.module), [[9]]);
+      await equal.loadStateDict(state, { avgFn: 'keep' });
+      assert.deepEqual(await valuesOf(equal.module), [[1]]);
+      equal.updateParameters();
+      assert.deepEqual(await valuesOf(equal.module), [[5]]); // 1 + (9 - 1) / 2
+      assert.equal((await equal.stateDict()).avg_fn, 'swa');
+    });
+
+    for (const [kind, avgFn] of Object.entries<AvgFn>({
+      swa: swaAvgFn(),
+      'ema(decay 0.999)': emaAvgFn(),
+      'ema(decay 0.5, warmup)': emaAvgFn(0.5, { warmup: true }),
+      own: (_, current) => current,
+    })) {
+      it(`calls it ${kind}`, async () => {
+        assert.equal((await make(avgFn, [1]).averaged.stateDict()).avg_fn, kind);
+      });
+    }
+
+    it('is a copy, of the moment of the call', async () => {
+      const { averaged, list } = make(swaAvgFn(), [1]);
+      averaged.updateParameters();
+      tf.tidy(() => list[0]!.assign(tf.tensor1d([5])));
+      const saving = averaged.stateDict();
+      averaged.updateParameters();
+      const state = await saving;
+      assert.deepEqual([...state.module[0]!.values], [1]);
+      assert.deepEqual(await valuesOf(averaged.module), [[3]]);
+      state.module[0]!.values[0] = 7;
+      (await averaged.stateDict()).module[0]!.values[0] = 6;
+      assert.deepEqual(await valuesOf(averaged.module), [[3]]);
+      await averaged.loadStateDict(state);
+      state.module[0]!.values[0] = 8;
+      assert.deepEqual(await valuesOf(averaged.module), [[7]]);
+    });
+
+    it('taken by name alone: what fits, and a report; the rest begins its average later', async () => {
+      const [kept, shaped] = [variable([1], 'averaged/kept'), variable([1, 2], 'averaged/shaped')];
+      const gone = variable([1], 'averaged/gone');
+      const old = average([kept, shaped, gone]);
+      for (let i = 0; i < 3; i++) old.updateParameters();
+      const state = await old.stateDict();
+      shaped.dispose();
+      const reshaped = variable([5], 'averaged/shaped');
+      const [fresh, unnamed] = [variable([10], 'averaged/fresh'), variable([10])];
+      const averaged = average([fresh, kept, reshaped, unnamed]);
+      await assertFails(() => averaged.loadStateDict(state), /^The weights do not fit; missing: /);
+      assert.equal(averaged.nAveraged, 0);
+      const report = await averaged.loadStateDict(state, { strict: false });
+      assert.deepEqual(report, {
+        missing: ['averaged/fresh', unnamed.name],
+        unexpected: ['averaged/gone'],
+        mismatched: ['averaged/shaped'],
+      });
+      assert.equal(averaged.nAveraged, 3);
+      assert.deepEqual(await valuesOf(averaged.module), [[10], [1], [5], [10]]);
+      tf.tidy(() => [fresh, kept].forEach((v) => v.assign(tf.tensor1d([20]))));
+      averaged.updateParameters();
+      // 1 + (20 - 1) / 4 = 5.75; the fresh one begins with this value.
+      assert.deepEqual((await valuesOf(averaged.module)).slice(0, 2), [[20], [5.75]]);
+      tf.tidy(() => fresh.assign(tf.tensor1d([30])));
+      // Resumed here, it goes on the same.
+      const resumed = average([fresh, kept, reshaped, unnamed]);
+      const middle = await averaged.stateDict();
+      assert.deepEqual(middle.starts, [3, 0, 3, 3]);
+      const { missing, unexpected, mismatched } = await resumed.loadStateDict(middle);
+      assert.deepEqual([missing, unexpected, mismatched], [[], [], []]);
+      for (const each of [averaged, resumed]) {
+        each.updateParameters();
+        // (20 + 30) / 2 = 25; 5.75 + (20 - 5.75) / 5 = 8.6
+        assertClose((await valuesOf(each.module)).slice(0, 2).flat(), [25, 8.6], 1e-6);
+        assert.equal(each.nAveraged, 5);
+      }
+    });
+
+    it('with averages that began at several times: a function that fails changes none', async () => {
+      const [a, b] = [variable([1], 'averaged/early'), variable([1], 'averaged/late')];
+      let calls = 0;
+      const avgFn: AvgFn = (averaged, current) => {
+        if (++calls === 3) throw new Error('second');
+        return tf.add(averaged, current);
+      };
+      const averaged = average([a, b], { avgFn });
+      const [only] = (await averaged.stateDict()).module;
+      const early = { n_averaged: 1, avg_fn: 'own', module: [only!] };
+      await averaged.loadStateDict(early, { strict: false });
+      averaged.updateParameters(); // takes a, copies b
+      assert.equal(calls, 1);
+      const before = await averaged.stateDict();
+      await assertFails(() => averaged.updateParameters(), 'second');
+      assert.deepEqual(await averaged.stateDict(), before);
+      averaged.updateParameters();
+      assert.deepEqual(await valuesOf(averaged.module), [[3], [2]]);
+    });
+
+    it('and options that make no sense are refused', async () => {
+      const { averaged } = make(swaAvgFn(), [1]);
+      const state = await averaged.stateDict();
+      const refused = (given: object, options: object, message: string) =>
+        assertFails(() => averaged.loadStateDict({ ...state, ...given }, options), message);
+      await refused({}, { strict: 0 }, 'Invalid strict: 0 (expected a boolean)');
+      await refused({}, { avgFn: 'swa' }, 'Invalid avgFn: "swa" (expected \'keep\' or nothing)');
+      await refused({}, { keep: 1 }, 'Unknown option keep (known ones: avgFn, strict)');
+      await refused(
+        { avg_fn: undefined },
+        {},
+        'Invalid state.avg_fn: undefined (expected a string)',
+      );
+      const starts = 'for each weight an integer from 0 to n_averaged';
+      await refused({ starts: [1] }, {}, `Invalid state.starts: a list of 1 (expected ${starts})`);
+      await refused({ starts: [] }, {}, `Invalid state.starts: a list of 0 (expected ${starts})`);
+    });
   });
 
   describe('mistakes', () => {
@@ -360,7 +751,7 @@ describe('AveragedModel', () => {
         [{ n_averaged: 1 }, /^Invalid state.module: undefined \(expected a list of tensor data\)$/],
         [{ n_averaged: 1, module: [{}] }, /^Invalid state.module\[0\].name: undefined /],
         [
-          { n_averaged: 1, module: [] },
+          { n_averaged: 1, avg_fn: 'swa', module: [] },
           /^The weights do not fit; missing: averaged\/a, averaged\/b$/,
         ],
       ] as const) {
@@ -403,7 +794,10 @@ describe('AveragedModel', () => {
       await assertFails(() => averaged.predict(x), disposed);
       await assertFails(() => averaged.apply(x), disposed);
       await assertFails(() => averaged.stateDict(), disposed);
-      await assertFails(() => averaged.loadStateDict({ n_averaged: 0, module: [] }), disposed);
+      await assertFails(
+        () => averaged.loadStateDict({ n_averaged: 0, avg_fn: 'swa', module: [] }),
+        disposed,
+      );
     });
 
     it('a list of variables cannot predict', async () => {

@@ -665,7 +665,9 @@ describe('updateBn: batches and loaders', () => {
   }
 
   for (const [form, make] of Object.entries<(a: tf.Tensor, b: tf.Tensor) => unknown>({
+    '[a, b]': (a, b) => [a, b],
     '[[a, b], y]': (a, b) => [[a, b], a],
+    '[[a, b]]': (a, b) => [[a, b]],
     '{xs: [a, b]}': (a, b) => ({ xs: [a, b] }),
     '{xs: {left: a, right: b}}': (a, b) => ({ xs: { left: a, right: b } }),
     '{xs: {right: b, left: a}}': (a, b) => ({ xs: { right: b, left: a } }),
@@ -686,6 +688,25 @@ describe('updateBn: batches and loaders', () => {
       await assertMoments(bns[1], momentsOf(others), 2e-6);
     });
   }
+
+  it('refuses another number of inputs than the model has, in its own words', async () => {
+    const inputs = ['one', 'two'].map((name) => tfl.input({ shape: [2], name }));
+    const sum = tfl.layers.add().apply(inputs) as tfl.SymbolicTensor;
+    const outputs = tfl.layers.batchNormalization({}).apply(sum) as tfl.SymbolicTensor;
+    const two = own(tfl.model({ inputs, outputs }));
+    const { model: one } = bnModel(2);
+    const [x] = batchesOf(10, rows);
+    const forms = 'the 2 inputs of the model: [a, b], [[a, b], y] or {xs: [a, b]} for two';
+    for (const batch of [x, [x], [x, x, x], [[x], x], { xs: [x, x, x] }]) {
+      await assertFails(() => updateBn([batch] as BnLoader, two), new RegExp(`^Invalid batch: .+ \\(expected ${forms.replace(/[[\]{}]/g, '\\$&')}\\)$`)); // prettier-ignore
+    }
+    for (const batch of [[[x, x], x], { xs: [x, x] }]) {
+      await assertFails(
+        () => updateBn([batch] as BnLoader, one),
+        /^Invalid batch: .+ \(expected the 1 input of the model\)$/,
+      );
+    }
+  });
 
   it('names the input that a batch lacks', async () => {
     const inputs = ['here', 'absent'].map((name) => tfl.input({ shape: [2], name }));

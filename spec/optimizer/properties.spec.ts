@@ -237,12 +237,20 @@ class Bench {
           return (command.mask >> (i % 8)) & 1 ? gradient : null;
         });
         const step = () => this.step(gradients, command.minimize);
-        if (swapped) await this.refused(step, /^Cannot step while swapped.*swapSwaSgd\(\) first$/);
-        else {
-          step();
-          reference.step(gradients);
+        if (swapped) {
+          await this.refused(step, /^Cannot step while swapped.*swapSwaSgd\(\) first$/);
+          return [];
         }
-        return [];
+        const { swaLr, swaStart } = this.schedule ?? { swaLr: null, swaStart: 0 };
+        const overwrites = reference.groups.some(
+          ({ lr, step_counter }) => swaLr !== null && step_counter > swaStart && lr !== swaLr,
+        );
+        step();
+        reference.step(gradients);
+        const message = `swaLr ${swaLr} overwrites a learning rate that was set after swaStart`;
+        if (!overwrites || this.warned.has(message)) return [];
+        this.warned.add(message);
+        return [message];
       }
       case 'update':
         if (swapped) await this.refused(() => swa.updateSwa(), /^Cannot update.*while swapped/);

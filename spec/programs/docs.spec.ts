@@ -1,43 +1,98 @@
-/** The examples in the docstrings of `lib` compile and run. */
+/**
+ * The documentation keeps its word: the code of the README, of the guides and of the docstrings
+ * compiles and runs, and every link leads somewhere.
+ */
 import { assert } from 'chai';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import {
   docstringSamples,
-  removeSamples,
-  runSample,
-  typeErrors,
-  writeSamples,
+  fences,
+  markdownSamples,
+  root,
+  Samples,
+  type Sample,
 } from '../support/code_blocks.js';
+import { brokenLinks, linksOf } from '../support/links.js';
 
-describe('the examples in docstrings', () => {
-  const lib = new URL('../../lib/', import.meta.url);
-  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' });
-  const sources = files.filter((name) => name.endsWith('.ts'));
-  const documents = sources.map((name) => {
-    const samples = docstringSamples(readFileSync(new URL(name, lib), 'utf8'));
-    return { name, samples, files: [] as string[] };
-  });
-  let all: string[] = [];
-  before(() => {
-    for (const document of documents) {
-      document.files.push(...writeSamples(`lib/${document.name}`, document.samples));
-    }
-    all = documents.flatMap(({ files }) => files);
-  });
-  after(() => removeSamples(all));
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const filesIn = (folder: string, extension: string): string[] =>
+  readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(extension))
+    .map((name) => `${folder}/${name}`);
 
-  it('compile', () => {
-    assert.isAbove(all.length, 0);
-    const errors = typeErrors(all);
-    const found = documents.flatMap(({ name, files }) =>
-      files.flatMap((file) => errors.get(file)!.map((error) => `lib/${name}, ${error}`)),
+const GUIDES = filesIn('docs', '.md');
+const DOCUMENTS = ['README.md', ...GUIDES];
+
+describe('the documentation', function () {
+  this.timeout(120_000);
+
+  const inMarkdown = DOCUMENTS.flatMap((file) => markdownSamples(file, read(file)));
+  const inDocstrings = filesIn('lib', '.ts').flatMap((file) => docstringSamples(file, read(file)));
+  const all = [...inMarkdown, ...inDocstrings];
+  let samples: Samples;
+  let failures: (string | null)[];
+  before(async () => {
+    samples = new Samples(all);
+    failures = await samples.run();
+  });
+  after(() => samples.remove());
+
+  it('has an example in the README and on every page', () => {
+    const without = DOCUMENTS.filter(
+      (file) => !inMarkdown.some(({ document }) => document === file),
     );
-    assert.deepEqual(found, []);
+    assert.deepEqual(without, []);
+    assert.isNotEmpty(inDocstrings);
   });
 
-  for (const { name, samples, files } of documents) {
-    samples.forEach(({ title }, i) => {
-      it(`run: lib/${name}, ${title}`, () => runSample(files[i]!));
-    });
-  }
+  it('has every page in the site', () => {
+    const { projectDocuments } = JSON.parse(read('scripts/typedoc.json')) as {
+      projectDocuments: string[];
+    };
+    const inSite = projectDocuments.map((file) => path.join('scripts', file));
+    assert.includeMembers(inSite, GUIDES);
+  });
+
+  it('excuses no code from running', () => {
+    const languages = DOCUMENTS.flatMap((file) =>
+      fences(read(file)).map(({ language }) => language),
+    );
+    assert.isEmpty(
+      languages.filter((language) => !['ts', 'sh', 'html', 'python'].includes(language)),
+    );
+  });
+
+  it('has code that compiles', () => {
+    assert.deepEqual(samples.typeErrors(), []);
+  });
+
+  it('has links that lead somewhere', () => {
+    const folders = ['docs', 'spec', 'benchmarks', 'examples'];
+    const markdown = folders.flatMap((folder) => filesIn(folder, '.md'));
+    const others = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...markdown];
+    assert.deepEqual(
+      others.flatMap((file) => brokenLinks(file)),
+      [],
+    );
+    const linked = linksOf('README.md').map(({ link }) => link.split('#')[0]);
+    assert.includeMembers(linked, GUIDES, 'a guide that the README does not lead to');
+  });
+
+  it('links from what is packed only to what is packed', () => {
+    const pack = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+    const [{ files }] = JSON.parse(execFileSync('npm', pack, { cwd: root, encoding: 'utf8' })) as [
+      { files: { path: string }[] },
+    ];
+    const packed = new Set(files.map((file) => file.path));
+    const documents = [...packed].filter((file) => file.endsWith('.md'));
+    assert.includeMembers(documents, DOCUMENTS);
+    const broken = documents.flatMap((file) => brokenLinks(file, (target) => packed.has(target)));
+    assert.deepEqual(broken, []);
+  });
+
+  all.forEach(({ document, line }: Sample, i) => {
+    it(`runs: ${document}, line ${line}`, () => assert.isNull(failures[i], failures[i]!));
+  });
 });

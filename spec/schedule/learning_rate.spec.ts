@@ -1,9 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
+import fc from 'fast-check';
 import { SWA } from '../../lib/index.js';
+import { settleLearningRate, setLearningRate } from '../../lib/schedule/learning_rate.js';
 import {
   assertClose,
   assertFails,
+  disposeBare,
+  half,
   OPTIMIZERS,
   own,
   valuesOf,
@@ -133,5 +137,94 @@ describe('the learning rate of a group', () => {
       `Cannot set swaLr: ${none}`,
     );
     assert.lengthOf(swa.paramGroups, 1);
+  });
+});
+
+describe('a rate that is written from outside', () => {
+  /** A bare optimizer and a variable at 1; a step settles the rate first, as the wrapper does. */
+  function start(make: () => tf.Optimizer) {
+    const optimizer = make();
+    own({ dispose: () => disposeBare(optimizer) });
+    const v = variable([1]);
+    return {
+      optimizer: optimizer as tf.Optimizer & { learningRate: number },
+      v,
+      step() {
+        settleLearningRate(optimizer);
+        optimizer.minimize(half(v), false, [v]);
+      },
+    };
+  }
+
+  for (const [name, make] of Object.entries(OPTIMIZERS)) {
+    it(`is what ${name} steps with, as if it had been set, in any order`, async () => {
+      // Writes to the field, sets by our function or by tfjs's own, each before a step.
+      const way = fc.constantFrom('write', 'set', 'own', 'none');
+      const rate = fc.double({ min: 0, max: 0.1, noNaN: true });
+      const program = fc.array(fc.tuple(way, rate), { minLength: 1, maxLength: 6 });
+      await fc.assert(
+        fc.asyncProperty(program, async (moves) => {
+          const [outside, inside] = [start(make), start(make)];
+          for (const [how, value] of moves) {
+            const own = (outside.optimizer as { setLearningRate?: (lr: number) => void })
+              .setLearningRate;
+            if (how === 'set') setLearningRate(outside.optimizer, value);
+            else if (how === 'own' && own) own.call(outside.optimizer, value);
+            else if (how !== 'none') outside.optimizer.learningRate = value;
+            if (how !== 'none') setLearningRate(inside.optimizer, value);
+            assert.equal(outside.optimizer.learningRate, inside.optimizer.learningRate);
+            outside.step();
+            inside.optimizer.minimize(half(inside.v), false, [inside.v]);
+          }
+          assert.deepEqual(...((await valuesOf([outside.v, inside.v])) as [number[], number[]]));
+        }),
+        { seed: 20180314, numRuns: 20 },
+      );
+    });
+  }
+
+  it('worked: SGD at 0.5, then written 0.25', async () => {
+    const { optimizer, v, step } = start(() => tf.train.sgd(0.5));
+    step(); // 1 - 0.5
+    assert.equal((await v.data())[0], 0.5);
+    optimizer.learningRate = 0.25;
+    step(); // 0.5 - 0.25 * 0.5
+    assert.equal((await v.data())[0], 0.375);
+    optimizer.learningRate = 0.5;
+    step(); // 0.375 - 0.5 * 0.375
+    assert.equal((await v.data())[0], 0.1875);
+  });
+
+  it('makes one tensor anew for each write, none else, and none that a tidy would free', () => {
+    const { optimizer, v, step } = start(() => tf.train.momentum(0.5, 0.5));
+    step();
+    const cached = (): unknown => (optimizer as unknown as { c: tf.Tensor }).c;
+    const { numTensors } = tf.memory();
+    const before = cached();
+    for (let i = 0; i < 3; i++) step();
+    assert.strictEqual(cached(), before);
+    optimizer.learningRate = 0.25;
+    tf.tidy(() => step());
+    assert.notStrictEqual(cached(), before);
+    step();
+    assert.equal(tf.memory().numTensors, numTensors);
+    assert.isFalse(v.isDisposed);
+  });
+
+  it('of an optimizer of a user: nothing is called but setLearningRate, only where a rate is cached', () => {
+    const given: number[] = [];
+    class Setter extends Plain {
+      setLearningRate(rate: number): void {
+        given.push(rate);
+      }
+    }
+    const optimizer = new Setter('learningRate', 0.5);
+    settleLearningRate(optimizer);
+    assert.deepEqual(given, []);
+    Object.assign(optimizer, { c: own(tf.scalar(-0.5)) });
+    settleLearningRate(optimizer);
+    settleLearningRate(optimizer);
+    assert.deepEqual(given, [0.5]);
+    settleLearningRate(new Plain());
   });
 });

@@ -4,12 +4,16 @@ import {
   constant,
   cosineAnnealing,
   cyclic,
-  interpolate,
+  exponential,
   linear,
+  oneCycle,
   sequence,
+  stepDecay,
   triangular,
+  warmRestarts,
   type Schedule,
-} from '../../lib/schedule/schedules.js';
+} from '../../lib/index.js';
+import { interpolate } from '../../lib/schedule/schedules.js';
 import { assertClose, assertFails, golden } from '../support/support.js';
 
 /** The first `count` rates of a schedule. */
@@ -24,6 +28,7 @@ function assertTrace(schedule: Schedule, recorded: number[], what: string): void
 }
 
 const rate = fc.double({ min: 0, max: 10, noNaN: true });
+const share = fc.double({ min: 0, max: 1, noNaN: true });
 const steps = fc.integer({ min: 1, max: 50 });
 const step = fc.integer({ min: 0, max: 1000 });
 /** Every property runs on the same numbers each time. */
@@ -44,6 +49,21 @@ const bounded: fc.Arbitrary<{ schedule: Schedule; min: number; max: number }> = 
   fc.tuple(rate, rate, steps).map(([a, b, count]) => {
     const [min, max] = [Math.min(a, b), Math.max(a, b)];
     return { schedule: cyclic({ low: min, high: max, steps: count }), min, max };
+  }),
+  fc.tuple(rate, rate, steps, fc.integer({ min: 1, max: 4 })).map(([a, b, count, growth]) => {
+    const [min, max] = [Math.min(a, b), Math.max(a, b)];
+    return { schedule: warmRestarts({ low: min, high: max, steps: count, growth }), min, max };
+  }),
+  fc.tuple(rate, steps, share, share, share).map(([max, count, ...shares]) => {
+    const [startFactor, endFactor, warmup] = shares;
+    const schedule = oneCycle({ max, steps: count, startFactor, endFactor, warmup });
+    return { schedule, min: max * startFactor * endFactor, max };
+  }),
+  fc.tuple(rate, share, steps).map(([from, factor, every]) => {
+    return { schedule: stepDecay({ from, factor, every }), min: 0, max: from };
+  }),
+  fc.tuple(rate, share).map(([from, factor]) => {
+    return { schedule: exponential({ from, factor }), min: 0, max: from };
   }),
 );
 
@@ -88,6 +108,49 @@ describe('schedules: worked numbers', () => {
 
   it('cyclic with steps 1 is the constant low rate', () => {
     assert.deepEqual(rates(cyclic({ high: 0.05, low: 0.01, steps: 1 }), 3), [0.01, 0.01, 0.01]);
+  });
+
+  it('stepDecay halves every so many steps, exponential at each', () => {
+    const stairs = [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2];
+    assertClose(rates(stepDecay({ from: 0.8, factor: 0.5, every: 3 }), 7), stairs, 1e-15);
+    assertClose(rates(exponential({ from: 0.8, factor: 0.5 }), 4), [0.8, 0.4, 0.2, 0.1], 1e-15);
+    assert.deepEqual(rates(exponential({ from: 0.5, factor: 0 }), 3), [0.5, 0, 0]);
+  });
+
+  it('oneCycle goes up to max and down to nearly nothing, and stays', () => {
+    // w = 0.3 * 10 - 1 = 2: from 0.2 up by (1 - cos(pi k / 2)) / 2 = 0, 1/2, 1 to 1; then of 7 steps
+    // to 0.2 * 0.5 = 0.1, after 7 / 2 = 3.5 of them half the way: 0.55.
+    const schedule = oneCycle({ max: 1, steps: 9, startFactor: 0.2, endFactor: 0.5 });
+    assertClose(
+      [0, 1, 2, 5.5, 9, 10, 1e9].map(schedule),
+      [0.2, 0.6, 1, 0.55, 0.1, 0.1, 0.1],
+      1e-15,
+    );
+  });
+
+  it('oneCycle has no warm-up where warmup (steps + 1) <= 1, and nothing else where it is 1', () => {
+    // 0.25 * 4 = 1; 1, then down to 0 by (1 - cos(pi k / 3)) / 2 = 1/4, 3/4, 1
+    const down = oneCycle({ max: 1, steps: 3, endFactor: 0, warmup: 0.25 });
+    assertClose(rates(down, 5), [1, 0.75, 0.25, 0, 0], 1e-15);
+    assertClose(
+      rates(oneCycle({ max: 1, steps: 3, endFactor: 0, warmup: 0 }), 2),
+      [1, 0.75],
+      1e-15,
+    );
+    // 0.2 + 0.8 (1/4, 3/4, 1)
+    const up = oneCycle({ max: 1, steps: 3, startFactor: 0.2, warmup: 1 });
+    assertClose(rates(up, 5), [0.2, 0.4, 0.8, 1, 1], 1e-15);
+  });
+
+  it('warmRestarts falls by half a cosine and jumps, in cycles that grow', () => {
+    // cycles of 2 and 4: (1 + cos(pi k / 2)) / 2 = 1, 1/2; then (1 + cos(pi k / 4)) / 2 = 1,
+    // 0.8535533906, 1/2, 0.1464466094
+    const cycles = [1, 0.5, 1, 0.8535533906, 0.5, 0.1464466094, 1];
+    const growing = warmRestarts({ high: 1, low: 0, steps: 2, growth: 2 });
+    assertClose(rates(growing, 7), cycles, 1e-10);
+    const equal = warmRestarts({ high: 1, low: 0.5, steps: 2 });
+    assertClose(rates(equal, 5), [1, 0.75, 1, 0.75, 1], 1e-15);
+    assert.equal(equal(1e10), 1);
   });
 
   it('takes fractions of a step, where cyclic waits for the next', () => {
@@ -141,6 +204,22 @@ describe('schedules: the examples of the docstrings', () => {
       cyclic({ high: 0.05, low: 0.01, steps: 4 }),
       [0, 1, 2, 3, 4],
       [0.04, 0.03, 0.02, 0.01, 0.04],
+    ],
+    stepDecay: [
+      stepDecay({ from: 0.1, factor: 0.5, every: 30 }),
+      [0, 29, 30, 60],
+      [0.1, 0.1, 0.05, 0.025],
+    ],
+    exponential: [exponential({ from: 0.1, factor: 0.5 }), [0, 1, 2], [0.1, 0.05, 0.025]],
+    oneCycle: [
+      oneCycle({ max: 0.1, steps: 4, startFactor: 0.5, endFactor: 0, warmup: 0.4 }),
+      [0, 1, 2, 3, 4],
+      [0.05, 0.1, 0.075, 0.025, 0],
+    ],
+    warmRestarts: [
+      warmRestarts({ high: 0.1, low: 0, steps: 2, growth: 2 }),
+      [0, 1, 2, 4, 6],
+      [0.1, 0.05, 0.1, 0.05, 0.1],
     ],
     sequence: [
       sequence([
@@ -205,6 +284,35 @@ describe('schedules: torch and the paper, recorded', () => {
       const cosine = rates(sequence([[cosineAnnealing(options), epochs]]), 16);
       assertClose(cosine, trace[`swalr_cos_${epochs}`].lrs, 5e-9, `cos ${epochs}`);
     }
+  });
+});
+
+describe('schedules: more of torch, recorded', () => {
+  const trace = golden('schedules_more');
+  const met = (schedule: Schedule, recorded: number[]): void => {
+    assert.isAtLeast(recorded.length, 21);
+    assertClose(rates(schedule, recorded.length), recorded, 1e-15);
+  };
+
+  it('StepLR', () => {
+    const { lr: from, factor, every, lrs } = trace.step;
+    met(stepDecay({ from, factor, every }), lrs);
+  });
+
+  it('ExponentialLR', () => {
+    const { lr: from, factor, lrs } = trace.exponential;
+    met(exponential({ from, factor }), lrs);
+  });
+
+  it('OneCycleLR', () => {
+    const { max, steps: count, lrs } = trace.one_cycle;
+    assert.lengthOf(lrs, (count as number) + 1);
+    met(oneCycle({ max, steps: count }), lrs);
+  });
+
+  it('CosineAnnealingWarmRestarts', () => {
+    const { high, low, steps: count, mult: growth, lrs } = trace.warm_restarts;
+    met(warmRestarts({ high, low, steps: count, growth }), lrs);
   });
 });
 
@@ -308,12 +416,17 @@ describe('schedules: mistakes', () => {
       options: { low: 0.01, high: 0.1, stepsUp: 1, stepsDown: 5 },
     },
     cyclic: { make: cyclic, options: { high: 0.1, low: 0.01, steps: 5 } },
+    stepDecay: { make: stepDecay, options: { from: 0.1, factor: 0.5, every: 5 } },
+    exponential: { make: exponential, options: { from: 0.1, factor: 0.5 } },
+    oneCycle: { make: oneCycle, options: { max: 0.1, steps: 5 } },
+    warmRestarts: { make: warmRestarts, options: { high: 0.1, low: 0.01, steps: 5, growth: 2 } },
   };
   for (const [name, { make, options }] of Object.entries(valid)) {
     for (const key of Object.keys(options)) {
       it(`${name} refuses a wrong ${key}`, async () => {
-        const kind = key.startsWith('steps') ? 'count' : 'rate';
+        const kind = /^steps|every|growth/.test(key) ? 'count' : 'rate';
         for (const value of kind === 'count' ? notCounts : notRates) {
+          if (key === 'growth' && value === undefined) continue; // the default
           await assertFails(
             () => make({ ...options, [key]: value } as never),
             `Invalid ${key}: ${shown(value)} (expected ${expectations[kind]})`,
@@ -332,11 +445,29 @@ describe('schedules: mistakes', () => {
     }
   });
 
+  it('oneCycle refuses shares beyond 0 and 1, and all refuse options that they do not know', async () => {
+    for (const name of ['startFactor', 'endFactor', 'warmup']) {
+      for (const value of [-0.1, 1.1, NaN, '0.1', null]) {
+        await assertFails(
+          () => oneCycle({ max: 0.1, steps: 5, [name]: value as number }),
+          `Invalid ${name}: ${shown(value)} (expected a number in [0, 1])`,
+        );
+      }
+    }
+    for (const { make, options } of Object.values(valid)) {
+      await assertFails(() => make({ ...options, gamma: 1 } as never), /^Unknown option gamma /);
+      for (const none of [null, undefined, 0.1]) {
+        await assertFails(() => make(none as never), /^Invalid options: /);
+      }
+    }
+  });
+
   it('triangular and cyclic refuse a low above high, but not equal to it', async () => {
     const [low, high] = [0.2, 0.1];
     const message = 'Invalid low: 0.2 (expected a finite number from 0 to high, 0.1)';
     await assertFails(() => cyclic({ high, low, steps: 5 }), message);
     await assertFails(() => triangular({ high, low, stepsUp: 1, stepsDown: 1 }), message);
+    await assertFails(() => warmRestarts({ high, low, steps: 5 }), message);
     assert.equal(cyclic({ high, low: high, steps: 5 })(2), 0.1);
   });
 

@@ -99,6 +99,7 @@ describe('stateDict and loadStateDict', () => {
           n_avg: 0,
           step_counter: 2,
           swapped: false,
+          avg_fn: 'swa',
           momentum: 0.5,
           useNesterov: false,
         },
@@ -109,6 +110,7 @@ describe('stateDict and loadStateDict', () => {
           n_avg: 1,
           step_counter: 2,
           swapped: false,
+          avg_fn: 'swa',
           momentum: 0.5,
           useNesterov: false,
         },
@@ -582,7 +584,8 @@ describe('stateDict and loadStateDict', () => {
       const state = await first.stateDict();
       const second = swaOf(tf.train.momentum(0.5, 0.5), { swaStart: 0, swaFreq: 1 });
       await second.loadStateDict(state);
-      const unknown = /^No variable is known yet: take a step first/;
+      const unknown =
+        /^The loaded state waits for its variables: name them with addParamGroup\(\)$/;
       await assertFails(() => second.swapSwaSgd(), unknown);
       assert.isTrue(second.swapped);
       assert.equal(await second.withSwa(async () => (await a.data())[0]), 2);
@@ -658,7 +661,7 @@ describe('stateDict and loadStateDict', () => {
         return half(v)();
       };
       await assertFails(() => second.minimize(f), /Cannot step while swapped/);
-      await assertFails(() => second.swapSwaSgd(), /^No variable is known yet/);
+      await assertFails(() => second.swapSwaSgd(), /name them with addParamGroup\(\)$/);
       await assertFails(() => second.minimize(f, false, [v]), /Cannot step while swapped/);
       assert.equal(calls, 0, 'nothing ran, no statistics moved');
       assert.deepEqual([(await v.data())[0], second.swapped], [3, true]);
@@ -845,15 +848,17 @@ describe('stateDict and loadStateDict', () => {
         const first = swaOf(make(), options);
         train(first, vs, 0, 7);
         first.swapSwaSgd();
-        const { numTensors } = tf.memory();
+        const { numTensors, numDataBuffers } = tf.memory();
         const weights = await first.getWeights();
+        const lent = tf.memory();
+        assert.equal(lent.numTensors, numTensors + weights.length);
         assert.equal(
-          tf.memory().numTensors,
-          numTensors + 2,
-          'the string and `iterations` are made anew',
+          lent.numDataBuffers,
+          numDataBuffers + 2,
+          'all but the tree and `iterations` by reference',
         );
-        await first.getWeights();
-        assert.equal(tf.memory().numTensors, numTensors + 2, 'and those before are freed');
+        await Promise.all(weights.map(({ tensor }) => tensor.data()));
+        assert.equal(tf.memory().numTensors, numTensors, 'each is freed when it has been read');
         const second = swaOf(make(), options);
         await second.setWeights(await first.getWeights());
         assert.deepEqual(await second.stateDict(), await first.stateDict());
@@ -892,14 +897,14 @@ describe('stateDict and loadStateDict', () => {
       const averages = await valuesOf(vs);
       const state = await first.stateDict();
 
-      // By loadStateDict alone no variable is meant: the names could be anything's.
       const second = swaOf(tf.train.momentum(0.5, 0.5), options);
       await second.loadStateDict(state);
-      await assertFails(() => second.swapSwaSgd(), /^No variable is known yet/);
       const third = swaOf(tf.train.momentum(0.5, 0.5), options);
       await third.setWeights(await first.getWeights());
       const other = variable([1], 'found/b_7');
-      await assertFails(() => third.swapSwaSgd(), /^No variable is known yet/);
+      for (const swa of [second, third]) {
+        await assertFails(() => swa.swapSwaSgd(), /name them with addParamGroup\(\)$/);
+      }
       assert.deepEqual(await valuesOf(vs), averages);
       other.dispose();
       third.swapSwaSgd();

@@ -12,9 +12,9 @@
     (local $end i32)     ;; where average ends, or what comes of it in whole vectors
     (local.set $shares (f32x4.splat (local.get $share)))
 
-    ;; Sixteen values a turn, as long as there are that many.
+    ;; Four values a turn, as long as there are that many.
     (local.set $end (i32.add (local.get $average)
-                             (i32.shl (i32.and (local.get $size) (i32.const -16)) (i32.const 2))))
+                             (i32.shl (i32.and (local.get $size) (i32.const -4)) (i32.const 2))))
     (block $done
       (loop $next
         (br_if $done (i32.eq (local.get $average) (local.get $end)))
@@ -23,28 +23,13 @@
           (f32x4.add (local.get $old)
             (f32x4.mul (f32x4.sub (v128.load (local.get $current)) (local.get $old))
                        (local.get $shares))))
-        (local.set $old (v128.load offset=16 (local.get $average)))
-        (v128.store offset=16 (local.get $average)
-          (f32x4.add (local.get $old)
-            (f32x4.mul (f32x4.sub (v128.load offset=16 (local.get $current)) (local.get $old))
-                       (local.get $shares))))
-        (local.set $old (v128.load offset=32 (local.get $average)))
-        (v128.store offset=32 (local.get $average)
-          (f32x4.add (local.get $old)
-            (f32x4.mul (f32x4.sub (v128.load offset=32 (local.get $current)) (local.get $old))
-                       (local.get $shares))))
-        (local.set $old (v128.load offset=48 (local.get $average)))
-        (v128.store offset=48 (local.get $average)
-          (f32x4.add (local.get $old)
-            (f32x4.mul (f32x4.sub (v128.load offset=48 (local.get $current)) (local.get $old))
-                       (local.get $shares))))
-        (local.set $average (i32.add (local.get $average) (i32.const 64)))
-        (local.set $current (i32.add (local.get $current) (i32.const 64)))
+        (local.set $average (i32.add (local.get $average) (i32.const 16)))
+        (local.set $current (i32.add (local.get $current) (i32.const 16)))
         (br $next)))
 
-    ;; The fifteen or fewer that are left, one by one.
+    ;; The three or fewer that are left, one by one.
     (local.set $end (i32.add (local.get $average)
-                             (i32.shl (i32.and (local.get $size) (i32.const 15)) (i32.const 2))))
+                             (i32.shl (i32.and (local.get $size) (i32.const 3)) (i32.const 2))))
     (block $done
       (loop $next
         (br_if $done (i32.eq (local.get $average) (local.get $end)))

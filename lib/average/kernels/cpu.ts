@@ -1,60 +1,58 @@
 /**
  * The fused update on the cpu backend: one unrolled loop over its typed arrays. It knows nothing of
- * averages beyond the weight.
+ * averages beyond the weight. As it rounds otherwise than the plain ops, it refuses nothing that occurs:
+ * the result must not depend on who else holds the data, or a resumed run would be another one.
  */
-import type { CountsReferences, Update } from './contract.js';
+import * as tf from '@tensorflow/tfjs-core';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
+import { untilAsked } from './patches.js';
 
 /** A tensor's data on the cpu backend (tfjs-backend-cpu 4.22, backend_cpu.ts, `write`). */
 interface Entry {
-  values: unknown;
+  values?: unknown;
 }
 
 interface CpuBackend extends CountsReferences {
-  data?: { get(dataId: object): Entry };
+  data?: { get(dataId: object): Entry | undefined };
 }
 
 /**
  * The arrays of averages that nobody else has seen. The cpu backend keeps the array that
- * `tf.tensor` is handed and hands out its own from `data()` and `dataSync()`, so one owner of the
- * tensor's data is not one owner of the array: only these are written to.
+ * `tf.tensor` is handed, hands out its own from `data()` and `dataSync()`, and cuts slices from it
+ * that share its memory, so one owner of the tensor's data is not one owner of the array: only these
+ * are written to.
  */
 const unseen = new WeakMap<Entry, Float32Array>();
 
 export function cpuAverage(backend: CpuBackend, weight: number): Update | null {
   const { data } = backend;
-  if (!data) return null;
+  if (!hasMethods(backend, 'refCount') || !hasMethods(data, 'get')) return null;
   const share = Math.fround(weight); // as the plain ops have it, in a tensor
-  return (buffer, value) => {
-    if (backend.refCount(buffer.dataId) !== 1) return false;
-    const entry = data.get(buffer.dataId);
-    const current = data.get(value.dataId).values;
-    const own = unseen.get(entry);
-    const average = own ?? entry.values;
-    if (!(average instanceof Float32Array && current instanceof Float32Array)) return false;
-    if (average.length !== current.length) return false;
-    const values = own ?? average.slice();
+  return (average, value) => {
+    const entry = data.get(average.dataId);
+    const current = data.get(value.dataId)?.values;
+    const own = entry && unseen.get(entry);
+    const seen = own ?? entry?.values;
+    if (!(seen instanceof Float32Array && current instanceof Float32Array)) return false;
+    if (seen.length !== current.length) return false;
+    const isAlone = backend.refCount(average.dataId) === 1;
+    const values = own && isAlone ? own : seen.slice();
     average16(values, current, share);
-    if (!own) hide(entry, values);
+    if (!isAlone) {
+      const next = tf.tensor(values, average.shape);
+      average.assign(next);
+      next.dispose();
+    } else if (!own) {
+      unseen.set(entry!, values);
+      untilAsked(
+        entry!,
+        'values',
+        () => values,
+        () => unseen.delete(entry!),
+      );
+    }
     return true;
   };
-}
-
-/** Makes `values` the data of the entry, unseen until somebody asks the entry for it. */
-function hide(entry: Entry, values: Float32Array): void {
-  unseen.set(entry, values);
-  const property = { configurable: true, enumerable: true };
-  const show = (shown: unknown): void => {
-    unseen.delete(entry);
-    Object.defineProperty(entry, 'values', { ...property, value: shown, writable: true });
-  };
-  Object.defineProperty(entry, 'values', {
-    ...property,
-    get() {
-      show(values);
-      return values;
-    },
-    set: show,
-  });
 }
 
 /**

@@ -10,8 +10,9 @@
  * numbers of float32 it differs from the plain ops: an average that is infinite stays so, where the plain
  * ops make NaN of it, and becomes so where `average + a * value` is beyond 3.4e38.
  */
-import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { CountsReferences, Update } from './contract.js';
+import * as tf from '@tensorflow/tfjs-core';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
+import { untilAsked } from './patches.js';
 
 /** A tensor's data (tfjs-node 4.22, nodejs_kernel_backend.ts, `createOutputTensor`). */
 interface Entry {
@@ -19,8 +20,6 @@ interface Entry {
   dtype: number;
   /** The number under which the binding keeps the tensor. */
   id: number;
-  /** The values before the first op that takes the tensor, as tf.tensor was handed them. */
-  values: unknown;
 }
 
 interface Attribute {
@@ -45,24 +44,18 @@ interface Binding {
   TF_ATTR_SHAPE: number;
 }
 
-const NEEDED = [
-  'createTensor',
-  'deleteTensor',
-  'executeOp',
-  'TF_FLOAT',
-  'TF_ATTR_STRING',
-  'TF_ATTR_TYPE',
-  'TF_ATTR_SHAPE',
-] as const;
-
-const hasNeeded = (binding: Partial<Binding>): boolean =>
-  NEEDED.every((name) => binding[name] !== undefined);
+/** Whether the binding has all of {@link Binding}. */
+const isWhole = (binding: Partial<Binding>): binding is Binding =>
+  hasMethods(binding, 'createTensor', 'deleteTensor', 'executeOp') &&
+  [binding.TF_FLOAT, binding.TF_ATTR_STRING, binding.TF_ATTR_TYPE, binding.TF_ATTR_SHAPE].every(
+    (constant) => typeof constant === 'number',
+  );
 
 interface NodeBackend extends CountsReferences {
-  binding?: Binding;
+  binding?: Partial<Binding>;
   isUsingGpuDevice?: boolean;
-  tensorMap?: { get(dataId: object): Entry };
-  getInputTensorIds?(tensors: TensorInfo[]): number[];
+  tensorMap?: { get(dataId: object): Entry | undefined };
+  getInputTensorIds?(tensors: tf.TensorInfo[]): number[];
 }
 
 /** The name that has TensorFlow make a new variable each time (its `ResourceHandle`). */
@@ -81,17 +74,29 @@ const numbers = new WeakMap<Binding, { weight: number; ids: number[] }>();
 
 export function nodeAverage(backend: NodeBackend, weight: number): Update | null {
   const { binding, tensorMap, isUsingGpuDevice } = backend;
-  if (!tensorMap || !backend.getInputTensorIds || !binding || !hasNeeded(binding)) return null;
+  if (!hasMethods(backend, 'refCount', 'getInputTensorIds')) return null;
+  if (!hasMethods(tensorMap, 'get')) return null;
+  if (!binding || !isWhole(binding)) return null;
   // TensorFlow has the op for processors alone (2.x, training_ops.cc, `REGISTER_KERNELS(CPU, float)`).
   if (isUsingGpuDevice !== false) return null;
-  return (buffer, value) => {
-    if (backend.refCount(buffer.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
-    const entry = tensorMap.get(buffer.dataId);
-    // Gives the values of a tensor that no op has taken yet to TensorFlow.
-    if (entry.values != null) backend.getInputTensorIds!([buffer]);
-    const [current] = backend.getInputTensorIds!([value]);
-    const variable = variables.get(entry) ?? beginVariable(binding, entry);
-    const inputs = [variable, ...numbersOf(binding, weight), current!];
+  return (average, value) => {
+    if (weight < LEAST || weight > MOST || average === value) return false;
+    // Not left to the plain ops, which round otherwise: a resumed run would be another one.
+    if (backend.refCount(average.dataId) !== 1) {
+      tf.tidy(() => average.assign(tf.mul(average, 1)));
+    }
+    const entry = tensorMap.get(average.dataId);
+    if (!entry || !Array.isArray(entry.shape)) return false;
+    let variable = variables.get(entry);
+    if (variable === undefined) {
+      // Gives the values of a tensor that no op has taken yet to TensorFlow.
+      backend.getInputTensorIds([average]);
+      if (typeof entry.id !== 'number') return false;
+    }
+    const [current] = backend.getInputTensorIds([value]);
+    if (typeof current !== 'number') return false;
+    variable ??= beginVariable(binding, entry);
+    const inputs = [variable, ...numbersOf(binding, weight), current];
     execute(binding, 'ResourceApplyProximalGradientDescent', inputs, 0);
     return true;
   };
@@ -129,21 +134,16 @@ function beginVariable(binding: Binding, entry: Entry): number {
   binding.executeOp('AssignVariableOp', [dtype], [variable, copy], 0);
   for (const tensor of [one, copy, id]) binding.deleteTensor(tensor);
   variables.set(entry, variable);
-  const show = (value: number): void => {
-    variables.delete(entry);
-    Object.defineProperty(entry, 'id', { value, writable: true, configurable: true });
-  };
-  Object.defineProperty(entry, 'id', {
-    configurable: true,
-    get() {
-      const [average] = binding.executeOp('ReadVariableOp', [dtype], [variable], 1);
+  untilAsked(
+    entry,
+    'id',
+    () => binding.executeOp('ReadVariableOp', [dtype], [variable], 1)[0]!.id,
+    () => {
+      variables.delete(entry);
       binding.executeOp('DestroyResourceOp', [], [variable], 0);
       binding.deleteTensor(variable);
-      show(average!.id);
-      return entry.id;
     },
-    set: show,
-  });
+  );
   return variable;
 }
 

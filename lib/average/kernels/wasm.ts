@@ -3,43 +3,54 @@
  * the backend's own memory. It knows nothing of averages beyond the weight.
  */
 import { MODULE, SHARED_MODULE } from './average_wasm.js';
-import type { CountsReferences, Update } from './contract.js';
+import { hasMethods, type CountsReferences, type Update } from './contract.js';
+import { renewal, type WasmEntry, type WasmTensors } from './patches.js';
 
-interface WasmBackend extends CountsReferences {
+interface WasmBackend extends CountsReferences, WasmTensors {
   /** Where each tensor's data lies (tfjs-backend-wasm 4.22, backend_wasm.ts, `move`). */
-  dataIdMap?: { get(dataId: object): { memoryOffset?: number | null } };
+  dataIdMap?: { get(dataId: object): WasmEntry | undefined };
   /** The Emscripten module: its memory is an export, or its own where threads share it. */
-  wasm?: { asm?: { memory?: unknown }; wasmMemory?: unknown };
+  wasm?: WasmTensors['wasm'] & { asm?: { memory?: unknown }; wasmMemory?: unknown };
 }
 
 /** average.wat's function: byte addresses, a number of values, the weight. */
 type Average = (average: number, current: number, size: number, share: number) => void;
 
-/** Of each backend that was met, or `null` where the module does not start. */
-const instances = new WeakMap<WasmBackend, Average | null>();
+/** Of each memory that was met, or `null` where the module does not start. */
+const instances = new WeakMap<WebAssembly.Memory, Average | null>();
 
 export function wasmAverage(backend: WasmBackend, weight: number): Update | null {
-  const { dataIdMap } = backend;
-  if (!instances.has(backend)) instances.set(backend, instantiate(backend));
-  const average = instances.get(backend);
-  if (!average || !dataIdMap) return null;
-  return (buffer, value) => {
-    if (backend.refCount(buffer.dataId) !== 1) return false;
+  const { dataIdMap, wasm } = backend;
+  if (!hasMethods(backend, 'refCount') || !hasMethods(dataIdMap, 'get')) return null;
+  const run = averageOn(wasm);
+  const renew = renewal(backend);
+  if (!run || !renew) return null;
+  return (average, value) => {
+    if (backend.refCount(average.dataId) !== 1) return false;
     // The value first: fetching it from another backend allocates. Addresses stay right when the
     // memory grows, unlike typed arrays over it.
-    const current = dataIdMap.get(value.dataId).memoryOffset;
-    const address = dataIdMap.get(buffer.dataId).memoryOffset;
-    if (typeof current !== 'number' || typeof address !== 'number') return false;
-    average(address, current, buffer.size, weight);
+    const current = dataIdMap.get(value.dataId)?.memoryOffset;
+    const entry = dataIdMap.get(average.dataId);
+    if (!entry || typeof entry.memoryOffset !== 'number' || typeof current !== 'number')
+      return false;
+    if (typeof entry.id !== 'number') return false;
+    run(entry.memoryOffset, current, average.size, weight);
+    renew(entry, average.size);
     return true;
   };
 }
 
-function instantiate({ wasm }: WasmBackend): Average | null {
+function averageOn(wasm: WasmBackend['wasm']): Average | null {
   const memory = [wasm?.asm?.memory, wasm?.wasmMemory].find(
     (candidate) => candidate instanceof WebAssembly.Memory,
   );
   if (!memory) return null;
+  let average = instances.get(memory);
+  if (average === undefined) instances.set(memory, (average = instantiate(memory)));
+  return average;
+}
+
+function instantiate(memory: WebAssembly.Memory): Average | null {
   const shared =
     typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
   const bytes = shared ? SHARED_MODULE : MODULE;

@@ -4,7 +4,7 @@
  * the old one goes back there. It knows nothing of averages beyond the weight.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Update } from './contract.js';
+import { hasMethods, type Update } from './contract.js';
 
 /** What of the WebGL backend is used (tfjs-backend-webgl 4.22, backend_webgl.ts). */
 interface WebGlBackend {
@@ -17,12 +17,12 @@ interface WebGlBackend {
 }
 
 export function webglAverage(backend: WebGlBackend, weight: number): Update | null {
-  if (!backend.runWebGLProgram || !tf.env().get('WEBGL_PACK')) return null;
-  return (buffer, value) => {
-    const inputs = [buffer, value].map(({ dataId, shape, dtype }) => ({ dataId, shape, dtype }));
-    const info = backend.runWebGLProgram!(program(buffer.shape), inputs, 'float32', [[weight]]);
-    const next = tf.engine().makeTensorFromTensorInfo(info, backend as tf.KernelBackend);
-    buffer.assign(next);
+  if (!hasMethods(backend, 'runWebGLProgram') || !tf.env().get('WEBGL_PACK')) return null;
+  return (average, value) => {
+    const inputs = [average, value].map(({ dataId, shape, dtype }) => ({ dataId, shape, dtype }));
+    const info = backend.runWebGLProgram(program(average.shape), inputs, 'float32', [[weight]]);
+    const next = tf.engine().makeTensorFromTensorInfo(info);
+    average.assign(next);
     next.dispose();
     return true;
   };

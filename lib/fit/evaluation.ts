@@ -1,0 +1,80 @@
+/**
+ * The loss and the metrics of a tfjs-layers model on data that it is not trained on. It knows
+ * nothing of averages or epochs.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { invalid } from '../check.js';
+import { innerOf } from './fitted_model.js';
+
+/** Inputs or targets: a tensor, a list of them, or by name. */
+type Data = tf.Tensor | tf.Tensor[] | Record<string, tf.Tensor>;
+
+/** A tf.data Dataset, as far as it is looked at. */
+interface DatasetLike {
+  iterator(): Promise<object>;
+}
+
+/** `[xs, ys]`, as `fit` takes them, or a tf.data Dataset of `{xs, ys}` that ends. */
+export type ValidationData = readonly [xs: Data, ys: Data] | DatasetLike;
+
+/** What is asked of a model beside `fit`. */
+interface Evaluated {
+  evaluate(xs: Data, ys: Data, args: object): tf.Scalar | tf.Scalar[];
+  evaluateDataset(dataset: DatasetLike, args: object): Promise<tf.Scalar | tf.Scalar[]>;
+}
+
+/** The model that trains: what of it is tfjs-layers' own business. */
+interface Inner {
+  readonly metricsNames?: string[];
+  getDedupedMetricsNames?(): string[];
+  standardizeUserDataXY?(xs: Data, ys: Data, checkBatchAxis: boolean, batchSize: number): unknown;
+}
+
+/** Refuses what is no validation data, whatever the model. */
+export function checkValidationData(data: unknown): void {
+  const { iterator } = Object(data) as { iterator?: unknown };
+  if (typeof iterator === 'function' || (Array.isArray(data) && data.length === 2)) return;
+  invalid('validationData', data, 'a list [xs, ys] or a tf.data Dataset');
+}
+
+/** Evaluates a model on the same data, again and again. */
+export class Evaluation {
+  private readonly model: Evaluated;
+  private readonly inner: Inner;
+
+  /**
+   * @param model A tfjs-layers model, compiled.
+   * @param data What it is evaluated on.
+   * @param batchSize Examples at once; of a Dataset its own batches are taken.
+   * @throws Error if there is nothing to evaluate it with, or tensors do not fit the model.
+   */
+  constructor(
+    model: object,
+    private readonly data: ValidationData,
+    private readonly batchSize: number,
+  ) {
+    this.model = model as Evaluated;
+    this.inner = innerOf(model) as Inner;
+    if (typeof this.model.evaluate !== 'function') {
+      invalid('model', model, 'one with evaluate(), for validationData');
+    }
+    // What does not fit is better known before training than after the first average.
+    if (!('iterator' in data)) {
+      tf.tidy(() => void this.inner.standardizeUserDataXY?.(data[0], data[1], true, batchSize));
+    }
+  }
+
+  /** The loss and the metrics by their names, as `fit` has them in its logs. */
+  async run(): Promise<Record<string, number>> {
+    const { model, inner, data, batchSize } = this;
+    const results =
+      'iterator' in data
+        ? await model.evaluateDataset(data, {})
+        : model.evaluate(data[0], data[1], { batchSize });
+    const scalars = [results].flat();
+    const values = await Promise.all(scalars.map((scalar) => scalar.data()));
+    tf.dispose(scalars);
+    const names = inner.getDedupedMetricsNames?.() ?? inner.metricsNames ?? ['loss'];
+    return Object.fromEntries(values.map(([value], i) => [names[i]!, value!]));
+  }
+}

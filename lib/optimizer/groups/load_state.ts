@@ -1,0 +1,176 @@
+/**
+ * Fits a state to the groups that are to take it, by the names of their parameters or by position:
+ * first a plan, which changes nothing, then the commit, which cannot fail. It knows nothing of how a
+ * state is saved, of files or modes.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import { setHolder } from '../../average/exchange.js';
+import { checkKeys, invalid } from '../../check.js';
+import { hasLearningRate } from '../../schedule/learning_rate.js';
+import { checkFit } from '../../state/check_parts.js';
+import { isNumber, matchNames } from '../../state/match_names.js';
+import type { ParamGroupState, SWAStateDict } from '../../state/state_dict.js';
+import { kindOf, toVariable, type TensorData } from '../../state/tensor_data.js';
+import { keepsOwnState, ownFields, partsOf } from '../base/fields.js';
+import type { Group } from './param_groups.js';
+import type { Keeps } from './save_state.js';
+
+/** Options of `loadStateDict` of a wrapper. */
+export interface LoadOptions {
+  /** 'keep': the wrapper's own averaging function goes on from averages that another one made. */
+  avgFn?: 'keep';
+}
+
+/** Refuses options of `loadStateDict` that make no sense. */
+export function checkLoadOptions(options: LoadOptions): LoadOptions {
+  checkKeys(options, ['avgFn']);
+  const { avgFn } = options;
+  if (avgFn !== undefined && avgFn !== 'keep') invalid('avgFn', avgFn, "'keep'");
+  return options;
+}
+
+/** A group, as far as fitting a state to it needs it. */
+export interface Target {
+  readonly params: readonly Pick<tf.Variable, 'name' | 'shape'>[];
+  readonly optimizer: tf.Optimizer;
+}
+
+/** Puts a state into the groups for which it was planned, but for what their optimizers keep in their own way. */
+export type Commit = (groups: readonly Group[], holder: object) => void;
+
+/**
+ * Compares a state with the groups that are to take it.
+ *
+ * @returns The commit.
+ * @throws Error that lists what is missing, unexpected and of the wrong shape or value.
+ */
+export function planLoad(
+  targets: readonly Target[],
+  state: SWAStateDict,
+  keeps: Keeps,
+  { avgFn }: LoadOptions = {},
+): Commit {
+  const wanted = new Map<string, string>();
+  const found = new Map<string, string>();
+  const compare = (part: string, is: unknown, not: unknown): void => {
+    found.set(part, String(is));
+    wanted.set(part, String(not));
+  };
+  const { param_groups, opt_state, swa_state } = state;
+  for (const [name, is, not] of crossed(targets, param_groups))
+    compare(`group of ${name}`, is, not);
+
+  const puts = targets.map(({ params, optimizer }, g) => {
+    const saved = param_groups[g];
+    const names = saved?.param_names ?? [];
+    if (!saved || params.length !== names.length) {
+      for (const { name } of params) wanted.set(name, '');
+      for (const name of names) found.set(name, '');
+      return () => {};
+    }
+    const { n_avg, step_counter, swapped, lr, avg_fn, params: indices } = saved;
+    // Where each parameter stands in the saved group.
+    const order = matchNames(namesOf(params), names) ?? [...names.keys()];
+    const { learningRate: _, ...config } = optimizer.getConfig();
+    for (const [key, value] of Object.entries(config)) {
+      if (!(key in saved)) continue;
+      compare(`${key} of group ${g}`, JSON.stringify(saved[key]), JSON.stringify(value));
+    }
+    if (avgFn !== 'keep') compare(`avg_fn of group ${g}`, avg_fn, keeps.avgFn);
+    if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');
+
+    const path = (name: string): string => `opt_state[${g}] ${name}`;
+    const entries = new Map(opt_state[g]!.map((entry) => [entry.name, entry]));
+    if (!keepsOwnState(optimizer)) {
+      for (const [name, entry] of entries) found.set(path(name), kindOf(entry));
+    }
+    const parts = partsOf(optimizer, params, order);
+    for (const part of parts) {
+      const { name } = part;
+      // Before the first step there need not be slots.
+      if (step_counter > 0 || !name.includes('/') || entries.has(name)) {
+        wanted.set(path(name), kindOf(part));
+      }
+    }
+    const own = (saved['own_fields'] ?? {}) as Record<string, unknown>;
+    for (const name of Object.keys(ownFields(optimizer))) wanted.set(path(name), '');
+    for (const name of Object.keys(own)) found.set(path(name), '');
+
+    const buffers: Record<string, TensorData[]> = {};
+    for (const name of keeps.buffers(saved)) buffers[name] = [];
+    params.forEach((param, i) => {
+      const index = indices[order[i]!]!;
+      const part = (name: string): string => `swa_state[${index}] of ${param.name}${name}`;
+      for (const [name, list] of Object.entries(buffers)) {
+        const label = part(name === 'swa_buffer' ? '' : `, ${name}`);
+        const buffer = swa_state[index]![name as 'swa_buffer'];
+        compare(label, kindOf(buffer), kindOf(param));
+        list.push(buffer);
+      }
+    });
+    return (group: Group, holder: object): void => {
+      for (const part of parts) part.put(entries.get(part.name));
+      Object.assign(optimizer, structuredClone(own));
+      if (!Number.isNaN(lr)) group.lr = lr;
+      tf.dispose(group.buffers);
+      if (swapped !== group.swapped) setHolder(group.params, swapped ? holder : null);
+      Object.assign(group, { n_avg, step_counter, swapped });
+      for (const name of keeps.counters) group.counters[name] = saved[name] as number;
+      group.buffers = Object.fromEntries(
+        Object.entries(buffers).map(([name, list]) => [name, list.map(toVariable)]),
+      );
+    };
+  });
+  for (const { param_names } of param_groups.slice(targets.length)) {
+    for (const name of param_names) found.set(name, '');
+  }
+  checkFit('The state does not fit this SWA', wanted, found);
+  return (groups, holder) => puts.forEach((put, g) => put(groups[g]!, holder));
+}
+
+/**
+ * The parameters that stand in other groups than in the state, where all names are the same and say
+ * something: positions would mix up what the names tell apart.
+ */
+function crossed(
+  targets: readonly Target[],
+  saved: readonly ParamGroupState[],
+): [name: string, is: number, not: number][] {
+  const groupOf = new Map(
+    saved.flatMap(({ param_names }, g) => param_names.map((name) => [name, g] as const)),
+  );
+  const ours = targets.flatMap(({ params }, g) =>
+    namesOf(params).map((name) => [name, g] as const),
+  );
+  const same =
+    ours.length === groupOf.size && ours.every(([name]) => groupOf.has(name) && !isNumber(name));
+  if (!same) return [];
+  return ours.flatMap(([name, g]) =>
+    groupOf.get(name) === g ? [] : [[name, groupOf.get(name)!, g]],
+  );
+}
+
+function namesOf(params: Target['params']): string[] {
+  return params.map(({ name }) => name);
+}
+
+/**
+ * Checks a state against the wrapped optimizer, its first group's, before any variable is known.
+ * The shapes are taken from the state itself.
+ *
+ * @throws Error that lists what is missing, unexpected and different.
+ */
+export function checkBase(
+  optimizer: tf.Optimizer,
+  state: SWAStateDict,
+  keeps: Keeps,
+  options: LoadOptions,
+): void {
+  const group = state.param_groups[0]!;
+  const params = group.param_names.map((name, i) => {
+    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
+    const [buffer] = Object.values(state.swa_state[group.params[i]!] ?? {});
+    return { name, shape: (slot ?? buffer)?.shape ?? [] };
+  });
+  planLoad([{ params, optimizer }], { ...state, param_groups: [group] }, keeps, options);
+}

@@ -1,0 +1,65 @@
+/**
+ * Packs the package, lints it (publint, attw), installs it in an empty app from the registry and
+ * runs it there from ESM, CJS and TypeScript, as a user would.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { bin, inApp, versionsHere } from './app.js';
+import { nodeProgram, typedProgram } from './program.js';
+
+/** Compiles strictly, our declarations included; the errors in tfjs's own are not ours. */
+function compile(folder: string, what: string, file: string, ...options: string[]): void {
+  console.log(`- ${what}, ${path.extname(file)}`);
+  const strict = ['--strict', '--target', 'es2022', '--skipLibCheck', 'false', '--pretty', 'false'];
+  const { stdout } = spawnSync(bin('tsc'), [...options, ...strict, file], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  const errors = stdout
+    .split('\n')
+    .filter((line) => line.includes('error TS') && !/node_modules.(?!tfjs-swa.)/.test(line));
+  if (errors.length > 0) throw new Error(errors.join('\n'));
+}
+
+await inApp(({ folder, tarball, write, run, install }) => {
+  run('publint', bin('publint'), 'run', '--strict', tarball);
+  run('are the types wrong', bin('attw'), '--quiet', tarball);
+
+  const tfjs = ['core', 'layers', 'backend-cpu'].map((name) => `@tensorflow/tfjs-${name}`);
+  install(versionsHere(...tfjs, '@types/node'));
+
+  write('app.mjs', nodeProgram('esm'));
+  run('ESM', process.execPath, 'app.mjs');
+  write('app.cjs', nodeProgram('cjs'));
+  run('CJS', process.execPath, 'app.cjs');
+
+  for (const extension of ['mts', 'cts']) {
+    const file = `nodenext/app.${extension}`;
+    write(file, typedProgram());
+    compile(
+      folder,
+      'TypeScript, nodenext',
+      file,
+      '--module',
+      'nodenext',
+      '--outDir',
+      'nodenext/out',
+    );
+    run('  and run', process.execPath, `nodenext/out/app.${extension.replace('ts', 'js')}`);
+  }
+  write('bundler/app.ts', typedProgram());
+  const bundler = ['--module', 'esnext', '--moduleResolution', 'bundler', '--noEmit'];
+  compile(folder, 'TypeScript, bundler', 'bundler/app.ts', ...bundler);
+  const bundle = ['--bundle', '--log-level=error', '--main-fields=module,main'];
+  const forNode = [...bundle, '--platform=node', '--outfile=bundler/out.cjs'];
+  run('  and bundle', bin('esbuild'), 'bundler/app.ts', ...forNode);
+  run('  and run', process.execPath, 'bundler/out.cjs');
+
+  // The class has to be known to tf.serialization after a bare import.
+  write('bare.mjs', "import 'tfjs-swa/register';\n");
+  run('bare import', bin('esbuild'), 'bare.mjs', ...bundle, '--outfile=bare.out.js');
+  if (!readFileSync(path.join(folder, 'bare.out.js'), 'utf8').includes('registerClass(SWA)')) {
+    throw new Error("A bundler drops the registration of SWA from import 'tfjs-swa/register'");
+  }
+});
