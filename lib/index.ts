@@ -33,7 +33,7 @@ export {
 } from './schedule/schedules.js';
 export { cyclic, oneCycle, triangular, warmRestarts } from './schedule/cycles.js';
 export { exponential, stepDecay } from './schedule/decays.js';
-export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
+export { loadStateDict, saveStateDict } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';
