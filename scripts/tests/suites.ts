@@ -47,7 +47,10 @@ export function librarySuites(): Suite[] {
   ];
 }
 
-/** All else that a machine can run: the other backends, browsers, and what shows the library. */
+/**
+ * All else that a machine can run, what takes long first: the page, the demo and other programs,
+ * other backends and browsers.
+ */
 export function otherSuites(): Suite[] {
   const inBrowser = (browser: BrowserName, backend: string): Suite => ({
     name: `${browser}:${backend}`,
@@ -56,19 +59,6 @@ export function otherSuites(): Suite[] {
     missing: BROWSERS[browser].missing(),
   });
   return [
-    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
-    {
-      name: 'tensorflow',
-      specs: [...behaviourSpecs(), ...specsIn('spec/node_gpu')],
-      command: mocha,
-      env: { BACKEND: 'tensorflow' },
-      missing:
-        !existsSync(path.join(root, '.node-gpu/built')) &&
-        'tfjs-node-gpu is not built (npm run node-gpu: 0.9 GB, half a minute)',
-    },
-    ...['cpu', 'wasm', 'webgl', 'webgpu'].map((backend) => inBrowser('chromium', backend)),
-    inBrowser('firefox', 'wasm'),
-    inBrowser('webkit', 'wasm'),
     {
       name: 'page',
       specs: specsIn('spec/page').filter((file) => file !== ENGINES),
@@ -82,6 +72,19 @@ export function otherSuites(): Suite[] {
       missing:
         BROWSERS.chromium.missing() || BROWSERS.firefox.missing() || BROWSERS.webkit.missing(),
     },
+    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
+    {
+      name: 'tensorflow',
+      specs: [...behaviourSpecs(), ...specsIn('spec/node_gpu')],
+      command: mocha,
+      env: { BACKEND: 'tensorflow' },
+      missing:
+        !existsSync(path.join(root, '.node-gpu/built')) &&
+        'tfjs-node-gpu is not built (npm run node-gpu: 0.9 GB, half a minute)',
+    },
+    ...['webgpu', 'webgl', 'wasm', 'cpu'].map((backend) => inBrowser('chromium', backend)),
+    inBrowser('firefox', 'wasm'),
+    inBrowser('webkit', 'wasm'),
   ];
 }
 
