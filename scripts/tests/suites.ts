@@ -1,4 +1,5 @@
 /** Which specs run where, by the folder in which they lie, and what this machine lacks for that. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { BROWSERS, type BrowserName } from '../browsers/tab.js';
@@ -74,6 +75,12 @@ export function otherSuites(): Suite[] {
     },
     { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
     {
+      name: 'python',
+      specs: specsIn('spec/python'),
+      command: mocha,
+      missing: !hasSafetensors() && 'python3 has no safetensors and numpy (pip install both)',
+    },
+    {
       name: 'tensorflow',
       specs: [...behaviourSpecs(), ...specsIn('spec/node_gpu')],
       command: mocha,
@@ -86,6 +93,12 @@ export function otherSuites(): Suite[] {
     inBrowser('firefox', 'wasm'),
     inBrowser('webkit', 'wasm'),
   ];
+}
+
+/** Whether the interpreter of spec/python has what its scripts import. */
+function hasSafetensors(): boolean {
+  const python = process.env['SAFETENSORS_PYTHON'] ?? 'python3';
+  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy']).status === 0;
 }
 
 /** What is random, tried for as long as one likes to wait: 1,000 kills, 1,000,000 inputs. */
