@@ -12,17 +12,15 @@ import {
   type AvgFn,
   type EmaConfig,
 } from '../average/average.js';
-import { checkNotHeld } from '../average/exchange.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkLearningRate, shownLearningRate } from '../schedule/learning_rate.js';
 import { deserialized, serialized } from './base/make.js';
 import { assignAverages, BUFFER, swapAverages, takeAverages } from './group_averages.js';
-import { GroupedOptimizer } from './grouped_optimizer.js';
 import type { Group, ParamGroup } from './groups/param_groups.js';
 import type { Keeps } from './groups/save_state.js';
-import { Scope, type Swaps } from './scope.js';
 import { checkSchedule, type SWAOptions } from './swa_options.js';
+import { SwappingOptimizer } from './swapping_optimizer.js';
 
 /**
  * Stochastic Weight Averaging around any tfjs optimizer: the base optimizer trains as before, and
@@ -63,7 +61,7 @@ import { checkSchedule, type SWAOptions } from './swa_options.js';
  * }
  * await manual.withSwa(() => y.print()); // on the averages, then back to the weights
  */
-export class SWA extends GroupedOptimizer {
+export class SWA extends SwappingOptimizer {
   /** The name under which `model.save` and `tf.serialization` know the class. */
   static get className(): string {
     return 'SWA';
@@ -77,9 +75,6 @@ export class SWA extends GroupedOptimizer {
   readonly swaLr: number | null;
 
   private readonly avgFn: AvgFn;
-  private readonly scope = new Scope(this.swaps(), () => {
-    if (this.isDisposed) super.free();
-  });
 
   /**
    * @param optimizer The base optimizer, any `tf.Optimizer`. The wrapper owns it from now on.
@@ -140,7 +135,7 @@ export class SWA extends GroupedOptimizer {
    *   has swapped its averages into one of the variables.
    */
   swapSwaSgd(): void {
-    for (const { name } of this.swap()) this.warn(notApplied(name));
+    for (const { name } of this.swapByHand()) this.warn(notApplied(name));
   }
 
   /**
@@ -165,7 +160,7 @@ export class SWA extends GroupedOptimizer {
    * @throws Error as {@link swapSwaSgd}, and what `f` throws.
    */
   async withSwa<T>(f: () => T | Promise<T>): Promise<T> {
-    return this.scope.run(f);
+    return this.runSwapped(f);
   }
 
   /**
@@ -225,50 +220,22 @@ export class SWA extends GroupedOptimizer {
     takeAverages(due, this.avgFn);
   }
 
-  protected override free(): void {
-    // The weights come back first.
-    if (!this.scope.active) super.free();
-  }
-
-  protected override checkUsableForLoad(): void {
-    this.checkUsable();
-    if (this.scope.active) throw new Error('Cannot load a state inside withSwa()');
-  }
-
-  /** @returns The parameters that have no average to swap in. */
-  private swap(): tf.Variable[] {
-    this.checkUsable();
-    this.groups.checkFound();
-    const { swapped } = this;
+  protected override swapGroups(back: boolean): tf.Variable[] {
     const { list } = this.groups;
     if (list.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
-    if (!swapped) checkNotHeld(this.groups.params, 'swap', this.owner);
-    return swapAverages(list, this.owner, swapped);
+    return swapAverages(list, this.owner, back);
   }
 
-  private swaps(): Swaps {
-    const swa = this as SWA;
-    return {
-      get swapped() {
-        return swa.swapped;
-      },
-      get params() {
-        return swa.groups.params;
-      },
-      swapIn() {
-        const left = swa.swap().map(({ name }) => name);
-        if (left.length > 0) swa.warn(notApplied(left.join(', ')));
-      },
-      swapBack() {
-        swa.groups.dropDisposed();
-        swapAverages(swa.groups.list, swa.owner, true);
-      },
-    };
+  protected override warnOfLeft(left: readonly tf.Variable[]): void {
+    this.warn(notApplied(left.map(({ name }) => name).join(', ')));
   }
 }
 
 /** What a group has beside what every wrapper keeps. */
 const keepsAverages = (avgFn: string): Keeps => ({
+  kind: 'SWA',
+  swapMethod: 'swapSwaSgd()',
+  scopeMethod: 'withSwa()',
   avgFn,
   buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
   counters: [],
