@@ -104,10 +104,14 @@ export abstract class GroupedOptimizer extends Wrapper {
   }
 
   /** Before the base optimizers step. @internal */
-  protected abstract beforeStep(): void;
+  protected beforeStep(): void {
+    // Not every kind has something to do.
+  }
 
-  /** After they have stepped. @internal */
-  protected abstract afterStep(): void;
+  /** After they have stepped: counts that. @internal */
+  protected afterStep(): void {
+    for (const group of this.groups.list) group.step_counter += 1;
+  }
 
   /** Whether the base optimizer has a `minimize` of its own, which is then called. @internal */
   protected callsMinimize(): boolean {

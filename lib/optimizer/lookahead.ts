@@ -4,12 +4,13 @@
  * in common.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { weightedAvgFn, type AvgFn } from '../average/average.js';
+import { weightedAvgFn, type AvgFn } from '../average/avg_fn.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
 import { deserialized, serialized } from './base/make.js';
-import { assignAverages, BUFFER, takeAverages } from './group_averages.js';
+import { assignAverages, keepsAverages, takeAverages } from './group_averages.js';
 import { GroupedOptimizer } from './grouped_optimizer.js';
 import type { Group, ParamGroupOptions } from './groups/param_groups.js';
+import type { Keeps } from './groups/save_state.js';
 
 /** What the constructor of {@link Lookahead} takes beside the optimizer. */
 export interface LookaheadOptions {
@@ -63,16 +64,13 @@ export class Lookahead extends GroupedOptimizer {
     checkInteger('k', k, 1);
     const range = 'a number in (0, 1]';
     if (checkNumber('alpha', alpha, Number.MIN_VALUE, range) > 1) invalid('alpha', alpha, range);
-    super(
-      optimizer,
-      {
-        kind: 'Lookahead',
-        avgFn: `lookahead(k ${k}, alpha ${alpha})`,
-        buffers: ({ n_avg, swapped }) => (n_avg > 0 && !swapped ? [BUFFER] : []),
-        counters: [],
-      },
-      null,
-    );
+    const averages = keepsAverages(`lookahead(k ${k}, alpha ${alpha})`);
+    const keeps: Keeps = {
+      ...averages,
+      kind: 'Lookahead',
+      buffers: (group) => (group.swapped ? [] : averages.buffers(group)),
+    };
+    super(optimizer, keeps, null);
     this.k = k;
     this.alpha = alpha;
     this.avgFn = weightedAvgFn(() => alpha);
@@ -105,7 +103,7 @@ export class Lookahead extends GroupedOptimizer {
 
   protected override afterStep(): void {
     const { list } = this.groups;
-    for (const group of list) group.step_counter += 1;
+    super.afterStep();
     const due = list.filter(({ step_counter }) => step_counter % this.k === 0);
     this.follow(due);
     assignAverages(due);

@@ -12,7 +12,7 @@ import {
   setLearningRate,
   shownLearningRate,
 } from '../schedule/learning_rate.js';
-import { isVariable, type NamedTensor } from '../state/tensor_data.js';
+import { alias, isVariable, type NamedTensor } from '../state/tensor_data.js';
 import { deserialized, serialized } from './base/make.js';
 import type { Group, ParamGroupOptions } from './groups/param_groups.js';
 import { SwappingOptimizer } from './swapping_optimizer.js';
@@ -30,8 +30,6 @@ export interface ScheduleFreeOptions {
   /** The groups; default: the variables of the first step form one. */
   paramGroups?: ParamGroupOptions[];
 }
-
-type Numbers = Required<Omit<ScheduleFreeOptions, 'paramGroups'>>;
 
 /** The weights that the base optimizer steps, by their name in the state. */
 const Z = 'z';
@@ -154,10 +152,6 @@ export class ScheduleFree extends SwappingOptimizer {
     return new cls(deserialized(optimizer as ReturnType<typeof serialized>), options);
   }
 
-  protected override beforeStep(): void {
-    // Each group begins with its own step.
-  }
-
   /** The gradients are of y, which a search of the base optimizer's own would not step. @internal */
   protected override callsMinimize(): boolean {
     return false;
@@ -173,9 +167,14 @@ export class ScheduleFree extends SwappingOptimizer {
     }
     const { c, ...next } = this.weigh(group, rate);
     const z = buffers[Z] ?? params.map(startAverage);
-    const before = z.map((tensor) => tf.clone(tensor));
-    const held = gradients.map(heldGradient);
-    const lent = held.flatMap(({ tensor }, i) => (tensor === gradients[i]!.tensor ? [] : tensor));
+    const before = z.map(alias);
+    // A variable that is handed over as a gradient means what it holds now.
+    const lent: tf.Tensor[] = [];
+    const held = gradients.map(({ name, tensor }) => {
+      if (!isVariable(tensor)) return { name, tensor };
+      lent.push(alias(tensor));
+      return { name, tensor: lent.at(-1)! };
+    });
     const exchangeAll = (): void => z.forEach((tensor, i) => exchange(params[i]!, tensor));
     exchangeAll();
     try {
@@ -210,10 +209,6 @@ export class ScheduleFree extends SwappingOptimizer {
     }
   }
 
-  protected override afterStep(): void {
-    for (const group of this.groups.list) group.step_counter += 1;
-  }
-
   protected override swapGroups(back: boolean): tf.Variable[] {
     for (const group of this.groups.list) {
       const { params, n_avg, swapped } = group;
@@ -229,10 +224,6 @@ export class ScheduleFree extends SwappingOptimizer {
     return [];
   }
 
-  protected override warnOfLeft(): void {
-    // Without a step yet, y is the average.
-  }
-
   /** The weight `c` of a group's next `z`, and its counters after that. */
   private weigh({ step_counter, counters }: Group, lr: number) {
     const lr_max = lr > counters['lr_max']! ? lr : counters['lr_max']!;
@@ -243,13 +234,8 @@ export class ScheduleFree extends SwappingOptimizer {
   }
 }
 
-/** A variable that is handed over as a gradient means what it holds now. */
-function heldGradient({ name, tensor }: NamedTensor): NamedTensor {
-  return { name, tensor: isVariable(tensor) ? tf.clone(tensor) : tensor };
-}
-
 /** The options but for the groups, with the defaults. */
-function checkNumbers(options: ScheduleFreeOptions): Numbers {
+function checkNumbers(options: ScheduleFreeOptions) {
   checkKeys(options, ['beta', 'warmupSteps', 'r', 'weightLrPower', 'paramGroups']);
   const { beta = 0.9, warmupSteps = 0, r = 0, weightLrPower = 2 } = options;
   const range = 'a number in (0, 1]';

@@ -11,14 +11,13 @@ import {
   swaAvgFn,
   type AvgFn,
   type EmaConfig,
-} from '../average/average.js';
+} from '../average/avg_fn.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkLearningRate, shownLearningRate } from '../schedule/learning_rate.js';
 import { deserialized, serialized } from './base/make.js';
-import { assignAverages, BUFFER, swapAverages, takeAverages } from './group_averages.js';
+import { assignAverages, keepsAverages, swapAverages, takeAverages } from './group_averages.js';
 import type { Group, ParamGroup } from './groups/param_groups.js';
-import type { Keeps } from './groups/save_state.js';
 import { checkSchedule, type SWAOptions } from './swa_options.js';
 import { SwappingOptimizer } from './swapping_optimizer.js';
 
@@ -88,7 +87,11 @@ export class SWA extends SwappingOptimizer {
     checkAvgFn(avgFn);
     const { schedule, warnings } = checkSchedule(options);
     const [swaStart, swaFreq, swaLr] = schedule;
-    super(optimizer, keepsAverages(avgFnKind(avgFn)), swaLr === null ? null : 'swaLr');
+    const keeps = {
+      ...keepsAverages(avgFnKind(avgFn)),
+      ...{ kind: 'SWA', swapMethod: 'swapSwaSgd()', scopeMethod: 'withSwa()' },
+    };
+    super(optimizer, keeps, swaLr === null ? null : 'swaLr');
     this.swaStart = swaStart;
     this.swaFreq = swaFreq;
     this.swaLr = swaLr;
@@ -212,7 +215,7 @@ export class SWA extends SwappingOptimizer {
 
   protected override afterStep(): void {
     const { swaStart, swaFreq } = this;
-    for (const group of this.groups.list) group.step_counter += 1;
+    super.afterStep();
     if (swaStart === null || swaFreq === null) return;
     const due = this.groups.list.filter(
       ({ step_counter }) => step_counter > swaStart && step_counter % swaFreq === 0,
@@ -230,16 +233,6 @@ export class SWA extends SwappingOptimizer {
     this.warn(notApplied(left.map(({ name }) => name).join(', ')));
   }
 }
-
-/** What a group has beside what every wrapper keeps. */
-const keepsAverages = (avgFn: string): Keeps => ({
-  kind: 'SWA',
-  swapMethod: 'swapSwaSgd()',
-  scopeMethod: 'withSwa()',
-  avgFn,
-  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
-  counters: [],
-});
 
 function notApplied(names: string): string {
   return `SWA wasn't applied to param ${names}; skipping it`;

@@ -5,11 +5,23 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { checkNotHeld } from '../average/exchange.js';
 import { GroupedOptimizer } from './grouped_optimizer.js';
-import { Scope, type Swaps } from './scope.js';
+import { Scope } from './scope.js';
 
 export abstract class SwappingOptimizer extends GroupedOptimizer {
-  private readonly scope = new Scope(this.swaps(), () => {
-    if (this.isDisposed) super.free();
+  private readonly scope = new Scope({
+    swapped: () => this.swapped,
+    params: () => this.groups.params,
+    swapIn: () => {
+      const left = this.swapByHand();
+      if (left.length > 0) this.warnOfLeft(left);
+    },
+    swapBack: () => {
+      this.groups.dropDisposed();
+      this.swapGroups(true);
+    },
+    end: () => {
+      if (this.isDisposed) super.free();
+    },
   });
 
   /**
@@ -22,7 +34,9 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
   protected abstract swapGroups(back: boolean): tf.Variable[];
 
   /** Tells the user which parameters a scope leaves as they are. @internal */
-  protected abstract warnOfLeft(left: readonly tf.Variable[]): void;
+  protected warnOfLeft(_left: readonly tf.Variable[]): void {
+    // Where weights without an average are their own, there is nothing to tell.
+  }
 
   /**
    * Swaps by hand, and is its own inverse.
@@ -54,25 +68,5 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
     this.checkUsable();
     if (!this.scope.active) return;
     throw new Error(`Cannot load a state inside ${this.owner.keeps.scopeMethod}`);
-  }
-
-  private swaps(): Swaps {
-    const wrapper = this as SwappingOptimizer;
-    return {
-      get swapped() {
-        return wrapper.swapped;
-      },
-      get params() {
-        return wrapper.groups.params;
-      },
-      swapIn() {
-        const left = wrapper.swapByHand();
-        if (left.length > 0) wrapper.warnOfLeft(left);
-      },
-      swapBack() {
-        wrapper.groups.dropDisposed();
-        wrapper.swapGroups(true);
-      },
-    };
   }
 }
