@@ -4,6 +4,8 @@
  */
 export { SWA } from './optimizer/swa.js';
 export type { SWAOptions } from './optimizer/swa_options.js';
+export { ScheduleFree, type ScheduleFreeOptions } from './optimizer/schedule_free.js';
+export { Lookahead, type LookaheadOptions } from './optimizer/lookahead.js';
 export type { LoadOptions } from './optimizer/groups/load_state.js';
 export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
 export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
