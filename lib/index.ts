@@ -10,6 +10,17 @@ export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
 export { AveragedModel, type AveragedModelOptions } from './average/averaged_model.js';
 export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average/averaged_state.js';
 export type { LayersModelLike } from './average/averaged_weights.js';
+export { WeightHistory, type WeightHistoryOptions } from './history/weight_history.js';
+export type { Choice, ChooseOptions } from './history/choose.js';
+export type { WindowScore } from './history/chosen.js';
+export type {
+  ChosenState,
+  HistoryLoadOptions,
+  SegmentState,
+  WeightHistoryState,
+} from './history/history_state.js';
+export type { HistoryModel } from './history/weights.js';
+export type { WeightAverage } from './state/weight_average.js';
 export { LambdaLR } from './schedule/lambda_lr.js';
 export type { LRSchedulerStateDict } from './schedule/scheduler.js';
 export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';
