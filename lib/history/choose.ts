@@ -31,9 +31,6 @@ export interface Choice extends WindowScore {
   scores: WindowScore[];
 }
 
-/** How good the weights are that the model holds; lower is better, NaN is worst. */
-export type Evaluate = () => number | Promise<number>;
-
 /** Refuses what cannot be used for every window, before anything is done. */
 export function checkChoose(
   { model }: HistoryWeights,
@@ -73,7 +70,7 @@ export function checkChoose(
 export async function chooseWindow(
   segments: readonly Segment[],
   weights: HistoryWeights,
-  evaluate: Evaluate,
+  evaluate: () => number | Promise<number>,
   { bnData, onWindow }: ChooseOptions,
   checkGoOn: () => void,
 ): Promise<{ chosen: Chosen; scores: WindowScore[] }> {
@@ -82,7 +79,7 @@ export async function chooseWindow(
   // They share data with what may change: nobody writes in place where two refer to it.
   const saved = all.map(startAverage);
   const scores: WindowScore[] = [];
-  let best: { score: WindowScore; statistics: tf.Tensor[] } | null = null;
+  let best: { score: WindowScore; statistics: tf.Variable[] } | null = null;
   let window = new Window(segments);
   let done = false;
   try {
@@ -98,7 +95,7 @@ export async function chooseWindow(
         all.forEach(checkAlive);
         if (score.score <= (best?.score.score ?? Infinity)) {
           tf.dispose(best?.statistics);
-          best = { score, statistics: statistics.map((each) => tf.keep(tf.clone(each))) };
+          best = { score, statistics: statistics.map(startAverage) };
         }
       } finally {
         // Those of other models with these weights too.

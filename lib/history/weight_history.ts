@@ -6,13 +6,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkKeys } from '../check.js';
 import type { LoadReport } from '../state/match_tensors.js';
 import type { WeightAverage } from '../state/weight_average.js';
-import {
-  checkChoose,
-  chooseWindow,
-  type Choice,
-  type ChooseOptions,
-  type Evaluate,
-} from './choose.js';
+import { checkChoose, chooseWindow, type Choice, type ChooseOptions } from './choose.js';
 import type { Chosen } from './chosen.js';
 import { Guard } from './guard.js';
 import {
@@ -132,7 +126,10 @@ export class WeightHistory {
    *   can be read only once, if every score is NaN, and whatever `evaluate`, the data or `onWindow`
    *   throws; weights, statistics and what was chosen before are then as they were.
    */
-  async choose(evaluate: Evaluate, options: ChooseOptions = {}): Promise<Choice> {
+  async choose(
+    evaluate: () => number | Promise<number>,
+    options: ChooseOptions = {},
+  ): Promise<Choice> {
     const { weights, parts, guard } = this;
     checkChoose(weights, evaluate, options);
     guard.checkTraining('choose');
