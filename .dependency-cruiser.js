@@ -7,7 +7,7 @@
 /** Folders of `lib`, the highest floor first; above them the doors, below them check.ts. */
 const FLOORS = [
   ['fit'],
-  ['optimizer'],
+  ['optimizer', 'history'],
   ['average', 'batchnorm', 'checkpoint', 'merge', 'schedule'],
   ['model'],
   ['state'],

@@ -15,8 +15,19 @@ export type { LayersModelLike } from './average/averaged_weights.js';
 export { softUpdate } from './average/soft_update.js';
 export type { WeightedModel } from './model/model_or_list.js';
 export { assignWeights, readWeights } from './merge/weights.js';
-export { mergeAverages, WeightAccumulator, type WeightAverage } from './merge/accumulator.js';
+export { mergeAverages, WeightAccumulator } from './merge/accumulator.js';
 export { greedySoup, type GreedySoup } from './merge/greedy_soup.js';
+export { WeightHistory, type WeightHistoryOptions } from './history/weight_history.js';
+export type { Choice, ChooseOptions } from './history/choose.js';
+export type { WindowScore } from './history/chosen.js';
+export type {
+  ChosenState,
+  HistoryLoadOptions,
+  SegmentState,
+  WeightHistoryState,
+} from './history/history_state.js';
+export type { HistoryModel } from './history/weights.js';
+export type { WeightAverage } from './state/weight_average.js';
 export { LambdaLR } from './schedule/lambda_lr.js';
 export type { LRSchedulerStateDict } from './schedule/scheduler.js';
 export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';

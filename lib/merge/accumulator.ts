@@ -6,14 +6,7 @@ import { invalid } from '../check.js';
 import { matchByRule, type Described } from '../state/match_tensors.js';
 import type { TensorData } from '../state/tensor_data.js';
 import { checkWeights } from './weights.js';
-
-/** An average of weights as plain data. */
-export interface WeightAverage {
-  /** How many values it holds, or their weight; above 0. */
-  count: number;
-  /** The average of each weight. */
-  weights: TensorData[];
-}
+import type { WeightAverage } from '../state/weight_average.js';
 
 /** A weight that is summed up. */
 interface Sum extends Described {
