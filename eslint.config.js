@@ -60,7 +60,10 @@ export default defineConfig(
   },
   {
     // The door for Node, `tfjs-swa/node`.
-    files: ['lib/node.ts', 'lib/checkpoint/file_system.ts'],
+    files: [
+      'lib/node.ts',
+      'lib/checkpoint/{atomic_write,file_errors,file_system,temporary_files}.ts',
+    ],
     rules: {
       'no-restricted-imports': ['error', { patterns: [lowerDoors] }],
       'no-restricted-globals': ['error', 'global', 'require', 'window'],

@@ -4,6 +4,8 @@
  */
 export { SWA } from './optimizer/swa.js';
 export type { SWAOptions } from './optimizer/swa_options.js';
+export { ScheduleFree, type ScheduleFreeOptions } from './optimizer/schedule_free.js';
+export { Lookahead, type LookaheadOptions } from './optimizer/lookahead.js';
 export type { LoadOptions } from './optimizer/groups/load_state.js';
 export { emaAvgFn, swaAvgFn, weightedAvgFn, type AvgFn } from './average/avg_fn.js';
 export { finiteOnly, type FiniteOnlyOptions } from './average/finite.js';
@@ -33,7 +35,7 @@ export {
 } from './schedule/schedules.js';
 export { cyclic, oneCycle, triangular, warmRestarts } from './schedule/cycles.js';
 export { exponential, stepDecay } from './schedule/decays.js';
-export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
+export { loadStateDict, saveStateDict } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';

@@ -295,7 +295,8 @@ class SeedTraining {
   private async goBack(): Promise<void> {
     const { weights, optimizer } = this.record.branch!;
     net.restore(this.model, weights);
-    await this.sgd.loadStateDict(optimizer);
+    // Nothing was averaged yet; the averaged run may have another averaging function.
+    await this.sgd.loadStateDict(optimizer, { avgFn: 'keep' });
     this.startDecaying();
   }
 

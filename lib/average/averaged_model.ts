@@ -24,7 +24,7 @@ import { matchModels } from '../model/match.js';
 import { checkList, checkModel, isList } from '../model/model_or_list.js';
 import { checkKeys, invalid } from '../check.js';
 import { matchByRule, type LoadReport } from '../state/match_tensors.js';
-import { checkAlive, hostData, toTensor } from '../state/tensor_data.js';
+import { alias, checkAlive, hostData, toTensor } from '../state/tensor_data.js';
 
 /** Options of {@link AveragedModel}. */
 export interface AveragedModelOptions {
@@ -221,7 +221,7 @@ function updateAll(
     updateAverages(buffers, values, n, avgFn);
   if (groups.length === 1) return update(groups[0]!);
   const buffers = groups.flatMap(([, [list]]) => list);
-  const before = buffers.map((buffer) => tf.keep(tf.clone(buffer)));
+  const before = buffers.map(alias);
   let taken = false;
   try {
     taken = groups.every(update);

@@ -7,13 +7,14 @@ import { startAverages, updateAverages } from '../average/average.js';
 import type { AvgFn } from '../average/avg_fn.js';
 import { checkNotHeld, exchange } from '../average/exchange.js';
 import type { FittedModel } from './fitted_model.js';
+import { alias } from '../state/tensor_data.js';
 
 /** What variables hold at one moment, by reference: what is assigned to them since changes nothing. */
 export class Held {
   private readonly values: tf.Tensor[];
 
   constructor(private readonly variables: readonly tf.Variable[]) {
-    this.values = variables.map((variable) => tf.keep(tf.clone(variable)));
+    this.values = variables.map(alias);
   }
 
   /** Gives the variables what they held. */

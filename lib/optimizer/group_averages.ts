@@ -13,7 +13,7 @@ import type { Keeps } from './groups/save_state.js';
 const BUFFER = 'swa_buffer';
 
 /** What a group has beside what every wrapper keeps. */
-export const keepsAverages = (avgFn: string): Keeps => ({
+export const keepsAverages = (avgFn: string): Omit<Keeps, 'kind'> => ({
   avgFn,
   buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
   counters: [],

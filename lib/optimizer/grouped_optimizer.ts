@@ -30,7 +30,7 @@ export abstract class GroupedOptimizer extends Wrapper {
     this.checkCanStep();
     const list = this.groups.differentiated(varList);
     // A base optimizer with a way of its own (line search, several evaluations) keeps it.
-    if (this.optimizer.minimize !== tf.Optimizer.prototype.minimize) {
+    if (this.callsMinimize()) {
       const variables = list ?? this.variablesOf(f);
       this.groups.include(variables);
       this.checkCanStep();
@@ -104,10 +104,19 @@ export abstract class GroupedOptimizer extends Wrapper {
   }
 
   /** Before the base optimizers step. @internal */
-  protected abstract beforeStep(): void;
+  protected beforeStep(): void {
+    // Not every kind has something to do.
+  }
 
-  /** After they have stepped. @internal */
-  protected abstract afterStep(): void;
+  /** After they have stepped: counts that. @internal */
+  protected afterStep(): void {
+    for (const group of this.groups.list) group.step_counter += 1;
+  }
+
+  /** Whether the base optimizer has a `minimize` of its own, which is then called. @internal */
+  protected callsMinimize(): boolean {
+    return this.optimizer.minimize !== tf.Optimizer.prototype.minimize;
+  }
 
   /** The step of one group. @internal */
   protected stepGroup(group: Group, gradients: NamedTensor[]): void {

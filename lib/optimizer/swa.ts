@@ -12,16 +12,14 @@ import {
   type AvgFn,
   type EmaConfig,
 } from '../average/avg_fn.js';
-import { checkNotHeld } from '../average/exchange.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkLearningRate, shownLearningRate } from '../schedule/learning_rate.js';
 import { deserialized, serialized } from './base/make.js';
 import { assignAverages, keepsAverages, swapAverages, takeAverages } from './group_averages.js';
-import { GroupedOptimizer } from './grouped_optimizer.js';
 import type { Group, ParamGroup } from './groups/param_groups.js';
-import { Scope } from './scope.js';
 import { checkSchedule, type SWAOptions } from './swa_options.js';
+import { SwappingOptimizer } from './swapping_optimizer.js';
 
 /**
  * Stochastic Weight Averaging around any tfjs optimizer: the base optimizer trains as before, and
@@ -62,7 +60,7 @@ import { checkSchedule, type SWAOptions } from './swa_options.js';
  * }
  * await manual.withSwa(() => y.print()); // on the averages, then back to the weights
  */
-export class SWA extends GroupedOptimizer {
+export class SWA extends SwappingOptimizer {
   /** The name under which `model.save` and `tf.serialization` know the class. */
   static get className(): string {
     return 'SWA';
@@ -76,21 +74,6 @@ export class SWA extends GroupedOptimizer {
   readonly swaLr: number | null;
 
   private readonly avgFn: AvgFn;
-  private readonly scope = new Scope({
-    swapped: () => this.swapped,
-    params: () => this.groups.params,
-    swapIn: () => {
-      const left = this.swap().map(({ name }) => name);
-      if (left.length > 0) this.warn(notApplied(left.join(', ')));
-    },
-    swapBack: () => {
-      this.groups.dropDisposed();
-      swapAverages(this.groups.list, this.owner, true);
-    },
-    end: () => {
-      if (this.isDisposed) super.free();
-    },
-  });
 
   /**
    * @param optimizer The base optimizer, any `tf.Optimizer`. The wrapper owns it from now on.
@@ -104,7 +87,11 @@ export class SWA extends GroupedOptimizer {
     checkAvgFn(avgFn);
     const { schedule, warnings } = checkSchedule(options);
     const [swaStart, swaFreq, swaLr] = schedule;
-    super(optimizer, keepsAverages(avgFnKind(avgFn)), swaLr === null ? null : 'swaLr');
+    const keeps = {
+      ...keepsAverages(avgFnKind(avgFn)),
+      ...{ kind: 'SWA', swapMethod: 'swapSwaSgd()', scopeMethod: 'withSwa()' },
+    };
+    super(optimizer, keeps, swaLr === null ? null : 'swaLr');
     this.swaStart = swaStart;
     this.swaFreq = swaFreq;
     this.swaLr = swaLr;
@@ -151,7 +138,7 @@ export class SWA extends GroupedOptimizer {
    *   has swapped its averages into one of the variables.
    */
   swapSwaSgd(): void {
-    for (const { name } of this.swap()) this.warn(notApplied(name));
+    for (const { name } of this.swapByHand()) this.warn(notApplied(name));
   }
 
   /**
@@ -176,7 +163,7 @@ export class SWA extends GroupedOptimizer {
    * @throws Error as {@link swapSwaSgd}, and what `f` throws.
    */
   async withSwa<T>(f: () => T | Promise<T>): Promise<T> {
-    return this.scope.run(f);
+    return this.runSwapped(f);
   }
 
   /**
@@ -228,7 +215,7 @@ export class SWA extends GroupedOptimizer {
 
   protected override afterStep(): void {
     const { swaStart, swaFreq } = this;
-    for (const group of this.groups.list) group.step_counter += 1;
+    super.afterStep();
     if (swaStart === null || swaFreq === null) return;
     const due = this.groups.list.filter(
       ({ step_counter }) => step_counter > swaStart && step_counter % swaFreq === 0,
@@ -236,25 +223,14 @@ export class SWA extends GroupedOptimizer {
     takeAverages(due, this.avgFn);
   }
 
-  protected override free(): void {
-    // The weights come back first.
-    if (!this.scope.active) super.free();
-  }
-
-  protected override checkUsableForLoad(): void {
-    this.checkUsable();
-    if (this.scope.active) throw new Error('Cannot load a state inside withSwa()');
-  }
-
-  /** @returns The parameters that have no average to swap in. */
-  private swap(): tf.Variable[] {
-    this.checkUsable();
-    this.groups.checkFound();
-    const { swapped } = this;
+  protected override swapGroups(back: boolean): tf.Variable[] {
     const { list } = this.groups;
     if (list.length === 0) this.warn("SWA wasn't applied: no variable is known yet");
-    if (!swapped) checkNotHeld(this.groups.params, 'swap', this.owner);
-    return swapAverages(list, this.owner, swapped);
+    return swapAverages(list, this.owner, back);
+  }
+
+  protected override warnOfLeft(left: readonly tf.Variable[]): void {
+    this.warn(notApplied(left.map(({ name }) => name).join(', ')));
   }
 }
 

@@ -134,7 +134,7 @@ export abstract class Wrapper extends tf.Optimizer {
   private async load(state: unknown, options: LoadOptions = {}): Promise<void> {
     checkLoadOptions(options);
     this.checkUsableForLoad();
-    checkStateDict(state, this.owner.keeps.buffers);
+    checkStateDict(state, this.owner.keeps);
     await this.groups.load(state, options);
   }
 
@@ -165,7 +165,8 @@ export abstract class Wrapper extends tf.Optimizer {
       // So that the way out is open.
       this.groups.find();
       const first = this.groups.waiting ? 'name its variables with addParamGroup(), then ' : '';
-      throw new Error(`Cannot ${action} while swapped: ${first}call swapSwaSgd() first`);
+      const { swapMethod } = this.owner.keeps;
+      throw new Error(`Cannot ${action} while swapped: ${first}call ${swapMethod} first`);
     }
     checkNotHeld(this.groups.params, action, this.owner);
   }

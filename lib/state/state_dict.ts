@@ -2,7 +2,7 @@
  * The state of a wrapper as plain data, in torch's `opt_state` / `swa_state` / `param_groups` shape,
  * and what makes it sound in itself. It knows nothing of files, modes or the groups to take it.
  */
-import { invalid, isCount } from '../check.js';
+import { checkNumber, invalid, isCount } from '../check.js';
 import { checkTensorData, type NamedTensor, type TensorData } from './tensor_data.js';
 
 /** One parameter group in a {@link SWAStateDict}. */
@@ -32,7 +32,11 @@ export interface ParamGroupState {
 export interface SWAStateDict {
   /** By number of the group, as a string: the state of its base optimizer. */
   opt_state: Record<string, TensorData[]>;
-  /** By number of the parameter, as a string: its average; only parameters that have one. */
+  /**
+   * By number of the parameter, as a string: what is kept beside it; only parameters that have some.
+   * `swa_buffer` is the average of an SWA and what a Lookahead calls the slow weights; a ScheduleFree
+   * keeps `z` instead, and `y` while swapped.
+   */
   swa_state: Record<string, { swa_buffer: TensorData }>;
   /** The groups, in order. */
   param_groups: ParamGroupState[];
@@ -48,19 +52,21 @@ export interface LiveState {
   param_groups: ParamGroupState[];
 }
 
-/** The names of the tensors that a group keeps for each of its parameters. */
-type BufferNames = (group: ParamGroupState) => readonly string[];
+/** What a group keeps beside what every group does. */
+interface Kept {
+  /** The names of its tensors for each parameter, as it stands; none if it cannot stand so. */
+  buffers: (group: ParamGroupState) => readonly string[];
+  /** The names of its numbers, finite and >= 0. */
+  readonly counters: readonly string[];
+}
 
 /**
  * Checks that a value is a state dict in itself, before any wrapper comes into it.
  *
- * @param buffersOf What each parameter of a group has in `swa_state`.
+ * @param kept What there has to be, by the kind of wrapper.
  * @throws Error `Invalid state.PART: VALUE (expected ...)`.
  */
-export function checkStateDict(
-  state: unknown,
-  buffersOf: BufferNames,
-): asserts state is SWAStateDict {
+export function checkStateDict(state: unknown, kept: Kept): asserts state is SWAStateDict {
   const { opt_state, swa_state, param_groups } = record('state', state);
   const optimizers = record('state.opt_state', opt_state);
   const averages = record('state.swa_state', swa_state);
@@ -72,6 +78,7 @@ export function checkStateDict(
     const { params, param_names, lr, n_avg, step_counter, swapped, avg_fn } = record(label, group);
     const indices = list(`${label}.params`, params);
     const names = list(`${label}.param_names`, param_names);
+    const buffers = kept.buffers(group as ParamGroupState);
     const rules: Record<string, [value: unknown, ok: boolean, expected: string]> = {
       params: [params, indices.every((i) => i === count++), 'numbers in order across all groups'],
       param_names: [
@@ -84,7 +91,7 @@ export function checkStateDict(
       step_counter: [step_counter, isCount(step_counter), 'an integer >= 0'],
       swapped: [
         swapped,
-        swapped === false || (swapped === true && n_avg !== 0),
+        swapped === false || (swapped === true && buffers.length > 0),
         'a boolean, false without averages',
       ],
       avg_fn: [avg_fn, typeof avg_fn === 'string', 'a string'],
@@ -92,10 +99,12 @@ export function checkStateDict(
     for (const [key, [value, ok, rule]] of Object.entries(rules)) {
       if (!ok) invalid(`${label}.${key}`, value, rule);
     }
+    for (const key of kept.counters) {
+      checkNumber(`${label}.${key}`, (group as ParamGroupState)[key], 0);
+    }
     list(`state.opt_state[${g}]`, optimizers[g]).forEach((entry, i) =>
       checkTensorData(`state.opt_state[${g}][${i}]`, entry),
     );
-    const buffers = buffersOf(group as ParamGroupState);
     if (buffers.length > 0) for (const index of indices) expected.set(String(index), buffers);
   });
   const stray = Object.keys(optimizers).find((key) => !Object.hasOwn(groups, key));

@@ -1,4 +1,5 @@
 /** Which specs run where, by the folder in which they lie, and what this machine lacks for that. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { BROWSERS, type BrowserName } from '../browsers/tab.js';
@@ -47,7 +48,10 @@ export function librarySuites(): Suite[] {
   ];
 }
 
-/** All else that a machine can run: the other backends, browsers, and what shows the library. */
+/**
+ * All else that a machine can run, what takes long first: the page, the demo and other programs,
+ * other backends and browsers.
+ */
 export function otherSuites(): Suite[] {
   const inBrowser = (browser: BrowserName, backend: string): Suite => ({
     name: `${browser}:${backend}`,
@@ -56,19 +60,6 @@ export function otherSuites(): Suite[] {
     missing: BROWSERS[browser].missing(),
   });
   return [
-    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
-    {
-      name: 'tensorflow',
-      specs: [...behaviourSpecs(), ...specsIn('spec/node_gpu')],
-      command: mocha,
-      env: { BACKEND: 'tensorflow' },
-      missing:
-        !existsSync(path.join(root, '.node-gpu/built')) &&
-        'tfjs-node-gpu is not built (npm run node-gpu: 0.9 GB, half a minute)',
-    },
-    ...['cpu', 'wasm', 'webgl', 'webgpu'].map((backend) => inBrowser('chromium', backend)),
-    inBrowser('firefox', 'wasm'),
-    inBrowser('webkit', 'wasm'),
     {
       name: 'page',
       specs: specsIn('spec/page').filter((file) => file !== ENGINES),
@@ -82,7 +73,32 @@ export function otherSuites(): Suite[] {
       missing:
         BROWSERS.chromium.missing() || BROWSERS.firefox.missing() || BROWSERS.webkit.missing(),
     },
+    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
+    {
+      name: 'python',
+      specs: specsIn('spec/python'),
+      command: mocha,
+      missing: !hasSafetensors() && 'python3 has no safetensors and numpy (pip install both)',
+    },
+    {
+      name: 'tensorflow',
+      specs: [...behaviourSpecs(), ...specsIn('spec/node_gpu')],
+      command: mocha,
+      env: { BACKEND: 'tensorflow' },
+      missing:
+        !existsSync(path.join(root, '.node-gpu/built')) &&
+        'tfjs-node-gpu is not built (npm run node-gpu: 0.9 GB, half a minute)',
+    },
+    ...['webgpu', 'webgl', 'wasm', 'cpu'].map((backend) => inBrowser('chromium', backend)),
+    inBrowser('firefox', 'wasm'),
+    inBrowser('webkit', 'wasm'),
   ];
+}
+
+/** Whether the interpreter of spec/python has what its scripts import. */
+function hasSafetensors(): boolean {
+  const python = process.env['SAFETENSORS_PYTHON'] ?? 'python3';
+  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy']).status === 0;
 }
 
 /** What is random, tried for as long as one likes to wait: 1,000 kills, 1,000,000 inputs. */

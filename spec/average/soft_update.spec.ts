@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import * as fc from 'fast-check';
 import { softUpdate } from '../../lib/index.js';
-import { shareOf } from '../support/backends.js';
+import { onTfjsNode, shareOf } from '../support/backends.js';
 import { freezable, netOf, nets, ownModel, randomizeNet, variablesOf } from '../support/nets.js';
 import {
   assertClose,
@@ -25,7 +25,8 @@ describe('softUpdate', () => {
       softUpdate([target], [source], 0.005);
     }
     // 0.005, then 0.995 * 0.005 + 0.01 = 0.014975, then 0.995 * 0.014975 + 0.02 = 0.034900125
-    assertClose(await target.data(), [0.034900125], 1e-8);
+    // tfjs-node rounds the weight (lib/average/kernels/node.ts).
+    assertClose(await target.data(), [0.034900125], onTfjsNode() ? 2.5e-7 : 1e-8);
     assert.deepEqual(await valuesOf([source]), [[4]]);
   });
 

@@ -32,6 +32,7 @@ import {
 } from '../../benchmarks/accuracy/run.js';
 import type { Images } from '../../examples/demo/data.js';
 import { evaluate, reestimate, restore } from '../../examples/demo/model.js';
+import { assignWeights, type TensorData } from '../../lib/index.js';
 import { interval95, mean, standardDeviation } from '../../examples/demo/statistics.js';
 import { assertClose, random } from '../support/support.js';
 
@@ -142,12 +143,16 @@ describe('accuracy benchmark: a run', () => {
   const weightsOf = ({ model }: Pick<RunState, 'model'>): Float32Array[] =>
     model.map(({ values }) => values as Float32Array);
 
+  const isData = (weights: Float32Array[] | TensorData[]): weights is TensorData[] =>
+    'name' in weights[0]!;
+
   it('scores the last weights, the best ones, and the averages after bnUpdate', async () => {
     const { outcome, states } = await statesOf(run);
     assert.equal(states.length, 4);
     const model = createNet(EXPERIMENT, 3);
-    const at = async (weights: Float32Array[], on: Images, anew = false) => {
-      restore(model, weights);
+    const at = async (weights: Float32Array[] | TensorData[], on: Images, anew = false) => {
+      if (isData(weights)) assignWeights(model, weights);
+      else restore(model, weights);
       if (anew) await reestimate(model, images.train);
       return evaluate(model, on);
     };
@@ -172,11 +177,7 @@ describe('accuracy benchmark: a run', () => {
 
     const { module, n_averaged } = states[3]!.averages['ema 0.5']!;
     assert.equal(n_averaged, 4 * 3, 'every step: 3 of up to 64 images an epoch');
-    const ema = await at(
-      module.map(({ values }) => values as Float32Array),
-      images.test,
-      true,
-    );
+    const ema = await at(module, images.test, true);
     assertClose([outcome.scores['ema 0.5']!.nll], [ema.nll], 1e-5);
     model.dispose();
   });

@@ -26,6 +26,9 @@ const BACKENDS: Record<string, Backend> = {
 
 const current = (): Backend => BACKENDS[tf.getBackend()] ?? { tolerance: 1, share: 1 };
 
+/** Whether the backend is tfjs-node's, whose kernels and tensors are TensorFlow's. */
+export const onTfjsNode = (): boolean => tf.getBackend() === 'tensorflow';
+
 /** The tolerance of a spec, as the current backend needs it. */
 export const tolerated = (tolerance: number): number => tolerance * current().tolerance;
 

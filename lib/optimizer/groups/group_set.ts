@@ -72,6 +72,8 @@ export class GroupSet {
     let commit: (() => void) | undefined;
     try {
       for (const plan of plans) made.push(plan.make());
+      for (const { counters } of made)
+        for (const name of this.owner.keeps.counters) counters[name] = 0;
       const all = [...list, ...made];
       const load = complete && planLoad(all, waiting.data, this.owner.keeps, waiting.options);
       if (load) commit = () => load(all, this.owner);
@@ -186,7 +188,7 @@ export class GroupSet {
       // What is kept holds the weights then.
       if (list.some(({ swapped }, g) => swapped && !state.param_groups[g]!.swapped)) {
         throw new Error(
-          'Cannot load a state that was not swapped while swapped: call swapSwaSgd() first',
+          `Cannot load a state that was not swapped while swapped: call ${keeps.swapMethod} first`,
         );
       }
       await setOwnStates(

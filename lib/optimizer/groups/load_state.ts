@@ -76,7 +76,7 @@ export function planLoad(
       if (!(key in saved)) continue;
       compare(`${key} of group ${g}`, JSON.stringify(saved[key]), JSON.stringify(value));
     }
-    if (avgFn !== 'keep') compare(`avg_fn of group ${g}`, avg_fn, keeps.avgFn);
+    if (keeps.fixed || avgFn !== 'keep') compare(`avg_fn of group ${g}`, avg_fn, keeps.avgFn);
     if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');
 
     const path = (name: string): string => `opt_state[${g}] ${name}`;
@@ -124,7 +124,7 @@ export function planLoad(
   for (const { param_names } of param_groups.slice(targets.length)) {
     for (const name of param_names) found.set(name, '');
   }
-  checkFit('The state does not fit this SWA', wanted, found);
+  checkFit(`The state does not fit this ${keeps.kind}`, wanted, found);
   return (groups, holder) => puts.forEach((put, g) => put(groups[g]!, holder));
 }
 

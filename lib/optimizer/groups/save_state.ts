@@ -8,15 +8,22 @@ import { ownFields } from '../base/fields.js';
 import { downloadEntry, getOptimizerState } from '../base/state.js';
 import type { Group } from './param_groups.js';
 
-/** What a wrapper keeps for a group beside what every wrapper does. */
+/** What a kind of wrapper keeps for a group beside what every wrapper does, and its words for it. */
 export interface Keeps {
-  /** The kind of averaging function, as it stands in the state. */
+  /** The name of the kind: `SWA`. */
+  readonly kind: string;
+  /** What swaps its averages, where it does: by hand, `swapSwaSgd()`, and in a scope, `withSwa()`. */
+  readonly swapMethod?: string;
+  readonly scopeMethod?: string;
+  /** How it averages, as it stands in the state. */
   readonly avgFn: string;
-  /** The names of a group's buffers, as it stands. */
+  /** What it keeps belongs to `avgFn`, so that no other can go on from it. */
+  readonly fixed?: boolean;
+  /** The names of a group's buffers, as it stands; none if a group cannot stand so. */
   buffers: (
     group: Pick<ParamGroupState, 'n_avg' | 'step_counter' | 'swapped'>,
   ) => readonly string[];
-  /** The names of its numbers. */
+  /** The names of its numbers, finite and >= 0, which begin at 0. */
   readonly counters: readonly string[];
 }
 
