@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { emaAvgFn, SWA } from 'tfjs-swa';
-import { MODULE } from '../lib/average/kernels/average_wasm.js';
+import { moduleFor } from '../lib/average/kernels/wasm.js';
 import { fence, upload } from './device.js';
 import { compare, type Row } from './measure.js';
 import { sizeOf } from './shapes.js';
@@ -54,7 +54,7 @@ function unrolled(a: Float32Array, v: Float32Array, weight: number): void {
 function simdLoop(first: Float32Array, second: Float32Array): Reference {
   const bytes = first.byteLength;
   const memory = new WebAssembly.Memory({ initial: Math.ceil((2 * bytes) / 65_536) });
-  const module = new WebAssembly.Module(MODULE);
+  const module = new WebAssembly.Module(moduleFor(false));
   const { exports } = new WebAssembly.Instance(module, { backend: { memory } });
   const average = exports['average'] as (...args: number[]) => void;
   const array = new Float32Array(memory.buffer, 0, first.length);

@@ -3,10 +3,9 @@
  * nothing of why they are wanted, or of how they are estimated.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { isLayer } from '../model/layers.js';
-import { weightsOfModel } from '../model/weights.js';
+import { isLayer, layersOf, type LayerWeight } from '../model/layers.js';
 import { movingOf, type BnLayer } from './layers.js';
-import { alias, isVariable } from '../state/tensor_data.js';
+import { alias, isAlive, isVariable } from '../state/tensor_data.js';
 
 /** Who is told of statistics that are written. */
 interface Recorder {
@@ -35,7 +34,7 @@ export function recordStatistics(
   return () => {
     recorders.delete(recorder);
     for (const [variable, value] of recorder.first) {
-      if (isThere(variable)) variable.assign(value);
+      if (isAlive(variable)) variable.assign(value);
       value.dispose();
     }
     recorder.first.clear();
@@ -56,35 +55,34 @@ export function announceStatistics(model: object, layers: readonly BnLayer[]): v
   }
 }
 
-/** `tf.disposeVariables()` leaves `isDisposed` false (tfjs-core 4.22, engine.ts). */
-function isThere(variable: tf.Variable): boolean {
-  return !variable.isDisposed && tf.engine().registeredVariables[variable.name] === variable;
-}
-
 /** How deep the properties of a caller's own objects are looked through. */
 const DEPTH = 4;
 
 /** The weights of a model's layers; of a caller's own object all variables that can be found. */
 function variablesOf(model: object, layers: readonly object[]): Set<tf.Variable> {
-  const found = new Set(weightsOfModel(model).map(({ variable }) => variable));
-  if (isLayer(model)) return found;
+  const found = new Set<tf.Variable>();
   const seen = new Set<unknown>();
   const visit = (value: unknown, depth: number): void => {
     if (typeof value !== 'object' || value === null || seen.has(value)) return;
     seen.add(value);
     if (isVariable(value)) found.add(value);
-    else if (isLayer(value)) for (const { variable } of weightsOfModel(value)) found.add(variable);
-    else if (isLayerVariable(value)) visit(value.val, depth);
+    else if (isLayer(value)) for (const weight of weightsOf(value)) found.add(weight);
+    // One of tfjs-layers; its `read()` refuses where it is disposed (4.22, variables.ts).
+    else if ('val' in value && 'read' in value) visit(value.val, depth);
     else if (depth > 0 && !ArrayBuffer.isView(value)) {
       const many = value instanceof Map || value instanceof Set;
       for (const part of many ? value.values() : Object.values(value)) visit(part, depth - 1);
     }
   };
-  for (const object of [model, ...layers]) visit(object, DEPTH);
+  for (const weight of weightsOf(model)) found.add(weight);
+  visit(model, DEPTH);
+  if (!isLayer(model)) for (const layer of layers) visit(layer, DEPTH);
   return found;
 }
 
-/** One of tfjs-layers; its `read()` refuses where it is disposed (4.22, variables.ts). */
-function isLayerVariable(value: object): value is { val: unknown } {
-  return 'val' in value && 'read' in value;
+/** The variables of all layers in a model, frozen or not. */
+function weightsOf(model: object): tf.Variable[] {
+  return layersOf(model).flatMap(({ layer }) =>
+    ((layer as { weights?: LayerWeight[] }).weights ?? []).map((weight) => weight.read()),
+  );
 }

@@ -81,12 +81,12 @@ export async function updateBn<M, B = unknown>(
   try {
     for (const layer of layers) busy.add(layer);
     const watches = found.map((each) => watch(each, passes));
-    const inputCount = inputCountOf(model);
     let batch = 0;
     for await (const value of batchesOf(loader)) {
-      const size = forward ? sizeOf(value) : listOf(inputsOf(value, inputCount))[0]!.shape[0];
+      const inputs = forward ? null : inputsOf(value, inputCountOf(model));
+      const size = inputs ? listOf(inputs)[0]!.shape[0] : sizeOf(value);
       if (size > 0) {
-        runWatched(watches, size, () => (forward ?? defaultForward)(model, value));
+        runWatched(watches, size, () => (inputs ? apply(model, inputs) : forward!(model, value)));
         const read = await Promise.all(
           passes.map(({ left }) => Promise.all(left.map((s) => s.data()))),
         );
@@ -116,21 +116,19 @@ function inputCountOf(model: unknown): number {
   return Array.isArray(inputs) ? inputs.length : 0;
 }
 
-function defaultForward(model: unknown, batch: unknown): void {
-  const { apply, inputNames = [] } = model as {
+/** Runs a model on inputs in training mode. */
+function apply(model: unknown, inputs: BnInput): unknown {
+  const applied = model as {
     apply?: (x: BnInput, kwargs: { training: boolean }) => unknown;
     inputNames?: string[];
   };
-  if (!apply) return invalid('model', model, 'one with apply(), or the option forward');
-  const inputs = inputsOf(batch, inputCountOf(model));
+  if (!applied.apply) return invalid('model', model, 'one with apply(), or the option forward');
+  if (isTensor(inputs)) return applied.apply(inputs, { training: true });
   // By name in the model's order; a Sequential knows no name before its first use.
-  const byName = !isTensor(inputs) && !Array.isArray(inputs) && inputNames.length > 0;
-  const list = byName
-    ? inputNames.map(
-        (name) =>
-          (inputs as Record<string, tf.Tensor>)[name] ??
-          invalid(`input ${name} of a batch`, undefined, 'a tensor'),
-      )
-    : listOf(inputs);
-  apply.call(model, isTensor(inputs) ? inputs : list, { training: true });
+  const named = inputs as Record<string, tf.Tensor>;
+  const names = Array.isArray(inputs) ? [] : (applied.inputNames ?? []);
+  const list = names.map(
+    (name) => named[name] ?? invalid(`input ${name} of a batch`, undefined, 'a tensor'),
+  );
+  return applied.apply(names.length > 0 ? list : listOf(inputs), { training: true });
 }

@@ -2,7 +2,7 @@
  * The fused update on the wasm backend: a SIMD module of one function (average.wat) that works on
  * the backend's own memory. It knows nothing of averages beyond the weight.
  */
-import { MODULE, SHARED_MODULE } from './average_wasm.js';
+import { MODULE } from './average_wasm.js';
 import { hasMethods, type CountsReferences, type Update } from './contract.js';
 import { renewal, type WasmEntry, type WasmTensors } from './patches.js';
 
@@ -53,11 +53,23 @@ function averageOn(wasm: WasmBackend['wasm']): Average | null {
 function instantiate(memory: WebAssembly.Memory): Average | null {
   const shared =
     typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
-  const bytes = shared ? SHARED_MODULE : MODULE;
+  const bytes = moduleFor(shared);
   // False on an engine without SIMD.
   if (!WebAssembly.validate(bytes)) return null;
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
     backend: { memory },
   });
   return exports['average'] as Average;
+}
+
+/** The module that imports a memory of one thread, or one that threads share. */
+export function moduleFor(shared: boolean): Uint8Array<ArrayBuffer> {
+  const bytes = Array.from(atob(MODULE), (byte) => byte.charCodeAt(0));
+  if (shared) {
+    // The section of imports has its length at 19; it ends at 39 with the limits of the memory: no
+    // flags and 0 pages, which become `shared` with a maximum, from 0 to 65,536.
+    bytes.splice(37, 2, 3, 0, 128, 128, 4);
+    bytes[19]! += 3;
+  }
+  return Uint8Array.from(bytes);
 }
