@@ -224,6 +224,7 @@ for (const [kind, make] of Object.entries(SIBLINGS)) {
       const nested = (): SWA => own(new SWA(make(tf.train.sgd(0.1)), { swaStart: 2, swaFreq: 2 }));
       const swa = nested();
       const sum = [0, 0];
+      swa.learningRate = 0.05; // what a scheduler does; the state has it, and a fresh one not yet
       for (let step = 1; step <= 8; step++) {
         swa.minimize(half(v), false, [v]);
         const now = await v.data();
@@ -236,6 +237,7 @@ for (const [kind, make] of Object.entries(SIBLINGS)) {
       const w = variable([...(await v.data())]);
       const resumed = nested();
       await resumed.loadStateDict(state);
+      assert.equal(resumed.learningRate, 0.05);
       for (let i = 0; i < 5; i++) {
         swa.minimize(half(v), false, [v]);
         resumed.minimize(half(w), false, [w]);
