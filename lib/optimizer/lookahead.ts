@@ -92,8 +92,8 @@ export class Lookahead extends GroupedOptimizer {
     cls: tf.serialization.SerializableConstructor<T>,
     config: tf.serialization.ConfigDict,
   ): T {
-    const { optimizer, ...options } = config;
-    return new cls(deserialized(optimizer as ReturnType<typeof serialized>), options);
+    const { optimizer, k, alpha } = config;
+    return new cls(deserialized(optimizer as ReturnType<typeof serialized>), { k, alpha });
   }
 
   protected override beforeStep(): void {

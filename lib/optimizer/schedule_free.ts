@@ -101,10 +101,8 @@ export class ScheduleFree extends SwappingOptimizer {
       rated,
     );
     if (rated) checkLearningRate(optimizer, rated);
-    this.beta = beta;
-    this.warmupSteps = warmupSteps;
-    this.r = r;
-    this.weightLrPower = weightLrPower;
+    [this.beta, this.warmupSteps] = [beta, warmupSteps];
+    [this.r, this.weightLrPower] = [r, weightLrPower];
     this.nameGroups(options.paramGroups);
   }
 
@@ -147,7 +145,8 @@ export class ScheduleFree extends SwappingOptimizer {
     cls: tf.serialization.SerializableConstructor<T>,
     config: tf.serialization.ConfigDict,
   ): T {
-    const { optimizer, ...options } = config;
+    const { optimizer, beta, warmupSteps, r, weightLrPower } = config;
+    const options = { beta, warmupSteps, r, weightLrPower } as ScheduleFreeOptions;
     checkNumbers(options); // Before the optimizer is made, which would be left behind.
     return new cls(deserialized(optimizer as ReturnType<typeof serialized>), options);
   }

@@ -88,6 +88,10 @@ function kept(made: tf.Optimizer): tf.Optimizer {
 
 const textOf = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
 
+/** A hyper-parameter to compare by. An optimizer in it is to be the same whatever its live rate is. */
+export const hyperparameterText = (value: unknown): string =>
+  JSON.stringify(value, (key, part: unknown) => (key === 'learningRate' ? undefined : part));
+
 /**
  * The class name and configuration from which `tf.serialization` makes an optimizer again.
  *

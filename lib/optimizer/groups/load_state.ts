@@ -12,6 +12,7 @@ import { isNumber, matchNames } from '../../state/match_names.js';
 import type { ParamGroupState, SWAStateDict } from '../../state/state_dict.js';
 import { kindOf, toVariable, type TensorData } from '../../state/tensor_data.js';
 import { keepsOwnState, ownFields, partsOf } from '../base/fields.js';
+import { hyperparameterText } from '../base/make.js';
 import type { Group } from './param_groups.js';
 import type { Keeps } from './save_state.js';
 
@@ -74,7 +75,7 @@ export function planLoad(
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
       if (!(key in saved)) continue;
-      compare(`${key} of group ${g}`, JSON.stringify(saved[key]), JSON.stringify(value));
+      compare(`${key} of group ${g}`, hyperparameterText(saved[key]), hyperparameterText(value));
     }
     if (keeps.fixed || avgFn !== 'keep') compare(`avg_fn of group ${g}`, avg_fn, keeps.avgFn);
     if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');

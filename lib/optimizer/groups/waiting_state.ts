@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Rate } from '../../schedule/learning_rate.js';
 import { isNumber, NAME_KEYS, stem } from '../../state/match_names.js';
 import type { SWAStateDict } from '../../state/state_dict.js';
+import { hyperparameterText } from '../base/make.js';
 import type { LoadOptions } from './load_state.js';
 
 /** What to do where it cannot be known which variables a state means. */
@@ -62,7 +63,7 @@ export class WaitingState {
   hyperparametersOf(group: number, config: Record<string, unknown>): Record<string, unknown> {
     const saved = this.state.param_groups[group]!;
     const other = Object.keys(config).filter(
-      (key) => key in saved && JSON.stringify(saved[key]) !== JSON.stringify(config[key]),
+      (key) => key in saved && hyperparameterText(saved[key]) !== hyperparameterText(config[key]),
     );
     return Object.fromEntries(other.map((key) => [key, saved[key]]));
   }
