@@ -53,7 +53,7 @@ async function train(file: string, lastEpoch: number): Promise<number> {
 }
 
 const folder = mkdtempSync(`${tmpdir()}/swa-`);
-console.log('unbroken', await train(`${folder}/unbroken.swa`, 20));
-await train(`${folder}/run.swa`, 13); // stopped in the middle, between two averages
-console.log('resumed', await train(`${folder}/run.swa`, 20));
+console.log('unbroken', await train(`${folder}/unbroken.safetensors`, 20));
+await train(`${folder}/run.safetensors`, 13); // stopped in the middle, between two averages
+console.log('resumed', await train(`${folder}/run.safetensors`, 20));
 rmSync(folder, { recursive: true });

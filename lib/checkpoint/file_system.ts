@@ -58,7 +58,7 @@ function crc32(bytes: Uint8Array, before = 0): number {
  * The file is safetensors, which other languages read: the names of the tensors say what they are
  * (`swa.swa_state.0.swa_buffer`). A load checks the header against the file's length before it takes
  * memory, and of our own files a CRC-32 over all bytes; it reads other safetensors files too
- * ({@link loadStateDict}).
+ * (`loadStateDict`).
  *
  * @param file The path, or a file URL; a symbolic link is followed.
  * @param options Whether to make the folder.

@@ -3,31 +3,32 @@
  * nothing of averages or epochs.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { BnInput } from '../batchnorm/batches.js';
 import { invalid } from '../check.js';
 import { innerOf } from './fitted_model.js';
 
-/** Inputs or targets: a tensor, a list of them, or by name. */
-type Data = tf.Tensor | tf.Tensor[] | Record<string, tf.Tensor>;
-
-/** A tf.data Dataset, as far as it is looked at. */
-interface DatasetLike {
-  iterator(): Promise<object>;
-}
-
-/** `[xs, ys]`, as `fit` takes them, or a tf.data Dataset of `{xs, ys}` that ends. */
-export type ValidationData = readonly [xs: Data, ys: Data] | DatasetLike;
+/**
+ * `[xs, ys]`, each a tensor, a list of them or a record by name, as `fit` takes them, or a tf.data
+ * Dataset of `{xs, ys}` that ends.
+ */
+export type ValidationData = readonly [xs: BnInput, ys: BnInput] | { iterator(): Promise<object> };
 
 /** What is asked of a model beside `fit`. */
 interface Evaluated {
-  evaluate(xs: Data, ys: Data, args: object): tf.Scalar | tf.Scalar[];
-  evaluateDataset(dataset: DatasetLike, args: object): Promise<tf.Scalar | tf.Scalar[]>;
+  evaluate(xs: BnInput, ys: BnInput, args: object): tf.Scalar | tf.Scalar[];
+  evaluateDataset(dataset: object, args: object): Promise<tf.Scalar | tf.Scalar[]>;
 }
 
 /** The model that trains: what of it is tfjs-layers' own business. */
 interface Inner {
   readonly metricsNames?: string[];
   getDedupedMetricsNames?(): string[];
-  standardizeUserDataXY?(xs: Data, ys: Data, checkBatchAxis: boolean, batchSize: number): unknown;
+  standardizeUserDataXY?(
+    xs: BnInput,
+    ys: BnInput,
+    checkBatchAxis: boolean,
+    batchSize: number,
+  ): unknown;
 }
 
 /** Refuses what is no validation data, whatever the model. */

@@ -31,6 +31,11 @@ export function readWeights(model: WeightedModel | readonly tf.Variable[]): Prom
  *
  * @throws Error that lists what is missing, unexpected and of the wrong shape; nothing has changed
  *   then.
+ *
+ * @example
+ * const [from, to] = [tf.variable(tf.tensor1d([1, 2])), tf.variable(tf.zeros([2]))];
+ * assignWeights([to], await readWeights([from]));
+ * to.print(); // 1, 2
  */
 export function assignWeights(
   model: WeightedModel | readonly tf.Variable[],

@@ -38,11 +38,17 @@ export interface ReduceLROnPlateauStateDict extends LRSchedulerStateDict {
   num_bad_epochs: number;
   /** Calls that will not be counted. */
   cooldown_counter: number;
+  /** The option of this name, as the others below. */
   factor: number;
+  /** In calls. */
   patience: number;
+  /** A share of the best so far. */
   threshold: number;
+  /** In calls. */
   cooldown: number;
+  /** The option `minLr`. */
   min_lr: number;
+  /** Whether less is better or more. */
   mode: 'min' | 'max';
 }
 
