@@ -69,13 +69,21 @@ function plainOps(first: Float32Array, second: Float32Array, shapes: readonly nu
   const buffers = variablesOf(first, shapes);
   const values = variablesOf(second, shapes);
   return {
-    update: (weight: number): void =>
-      buffers.forEach((buffer, i) =>
-        tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(values[i]!, buffer), weight)))),
-      ),
+    update: (weight: number): void => updatePlain(buffers, values, weight),
     average: () => valuesOf(buffers),
     dispose: () => tf.dispose([buffers, values]),
   };
+}
+
+/** The average by plain ops. */
+export function updatePlain(
+  buffers: readonly tf.Variable[],
+  values: readonly tf.Variable[],
+  weight: number,
+): void {
+  buffers.forEach((buffer, i) =>
+    tf.tidy(() => buffer.assign(tf.add(buffer, tf.mul(tf.sub(values[i]!, buffer), weight)))),
+  );
 }
 
 const YARDSTICKS: Record<string, Yardstick> = {

@@ -9,12 +9,12 @@
  * SwiftShader does the work of a GPU, as in the specs.
  */
 import { build } from 'esbuild';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchChromium } from '../scripts/chromium.js';
+import { launchChromium } from '../scripts/browsers/chromium.js';
+import { serve } from '../scripts/browsers/serve.js';
 import { machine, machineText } from './machine.js';
 import { table, type Row } from './measure.js';
 
@@ -29,25 +29,21 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds ?? (values.quick ? 3 : 15));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`Invalid --rounds: ${values.rounds}`);
 
-const { outputFiles } = await build({
+const folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-bench-'));
+await build({
   entryPoints: [path.join(import.meta.dirname, 'page.ts')],
+  outdir: folder,
   bundle: true,
   format: 'esm',
-  write: false,
   logLevel: 'error',
   // package.json says which files of dist have side effects; here they are bundled from lib.
   ignoreAnnotations: true,
 });
-// WebGPU wants a secure context, which this address is.
-const server = createServer((request, response) => {
-  const script = request.url === '/page.js';
-  response.writeHead(200, { 'content-type': script ? 'text/javascript' : 'text/html' });
-  response.end(
-    script
-      ? outputFiles[0]!.contents
-      : '<!doctype html><script type="module" src="/page.js"></script>',
-  );
-}).listen(0, '127.0.0.1');
+writeFileSync(
+  path.join(folder, 'index.html'),
+  '<!doctype html><link rel="icon" href="data:," /><script type="module" src="page.js"></script>',
+);
+const server = await serve(folder);
 const browser = await launchChromium();
 try {
   const before = machine();
@@ -59,7 +55,7 @@ try {
   for (const backend of values.backend) {
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(error));
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    await page.goto(server.address);
     await page.waitForFunction('window.bench');
     const call = `bench(${JSON.stringify(backend)}, ${rounds}, ${values.quick})`;
     rows.push(...(await page.evaluate<Row[]>(call)));
@@ -73,5 +69,6 @@ try {
   console.log(`\n${file}; load at the end ${results.loadAfter}`);
 } finally {
   await browser.close();
-  server.close();
+  await server.close();
+  rmSync(folder, { recursive: true });
 }

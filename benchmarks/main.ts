@@ -1,12 +1,11 @@
 /**
- * `npm run bench`: what averaging costs, what the wrapper costs a step and a whole training, and what a
+ * `npm run bench`: what averaging costs and earns by its kernels, what the wrapper costs a step and a whole training, and what a
  * checkpoint costs, with the goals beside.
  *
  *   --quick         few rounds and a model of a sixteenth of the size
  *   --backend NAME  cpu, wasm or tensorflow; default: all that are there
  *   --rounds N      rounds of each comparison; default: 15
  *   --torch         the same average in PyTorch, if `python3 -c 'import torch'` works
- *   --plain         without the fused kernels, for comparison
  *   --growth        how the average grows with parameters, tensors and groups, as pictures
  *   --out FOLDER    where the JSON file and the pictures go; default: reports/bench
  */
@@ -30,7 +29,6 @@ const { values } = parseArgs({
     backend: { type: 'string', multiple: true, default: NODE_BACKENDS },
     rounds: { type: 'string' },
     torch: { type: 'boolean', default: false },
-    plain: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },
     out: { type: 'string', default: path.join('reports', 'bench') },
   },

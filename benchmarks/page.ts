@@ -6,6 +6,7 @@ import '@tensorflow/tfjs-layers'; // registers the gradients of tfjs-core
 import { benchAverage } from './average.js';
 import type { Row } from './measure.js';
 import { mobileNetV2Shapes, resnet50Shapes } from './shapes.js';
+import { benchShare } from './share.js';
 
 /** Measures on the backend; called by browser.ts. */
 async function bench(backend: string, rounds: number, quick: boolean): Promise<Row[]> {
@@ -25,6 +26,7 @@ async function bench(backend: string, rounds: number, quick: boolean): Promise<R
         ...(await benchAverage('EMA, ResNet-50', resnet50Shapes(), rounds, { ema: true })),
         ...(await benchAverage('average, MobileNetV2', mobileNetV2Shapes(), rounds)),
       ];
+  rows.push(...(await benchShare(rounds)));
   if (errors.length > 0) throw new Error(errors.join('\n'));
   return rows;
 }

@@ -5,6 +5,7 @@ import { benchBnUpdate, benchStateDict, benchSwapAndMemory } from './costs.js';
 import { benchEpoch } from './epoch.js';
 import type { Row } from './measure.js';
 import { mobileNetV2Shapes, resnet50Shapes, sizeOf } from './shapes.js';
+import { benchShare } from './share.js';
 import { benchMinimize, benchStep } from './step.js';
 
 const whole = {
@@ -42,6 +43,7 @@ export async function runSuite(
     const hasGoal = tf.getBackend() !== 'tensorflow';
     await average('average, MobileNetV2', whole.MobileNetV2[0], rounds, { hasGoal, startPeers });
   }
+  for (const row of await benchShare(rounds)) onRow(row);
   // What the wrapper adds does not grow with the tensors: small ones show it best.
   onRow(await benchStep('step, ResNet-50 / 16', resnet50Shapes(16, 250), rounds, 1.02));
   onRow(await benchStep('step, 161 tiny tensors', tiny(161), rounds, 1.02));

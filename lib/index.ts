@@ -21,6 +21,11 @@ export type {
 } from './history/history_state.js';
 export type { HistoryModel } from './history/weights.js';
 export type { WeightAverage } from './state/weight_average.js';
+export { softUpdate } from './average/soft_update.js';
+export type { WeightedModel } from './model/model_or_list.js';
+export { assignWeights, readWeights } from './merge/weights.js';
+export { mergeAverages, WeightAccumulator } from './merge/accumulator.js';
+export { greedySoup, type GreedySoup } from './merge/greedy_soup.js';
 export { LambdaLR } from './schedule/lambda_lr.js';
 export type { LRSchedulerStateDict } from './schedule/scheduler.js';
 export { SWALR, type SWALROptions, type SWALRStateDict } from './schedule/swalr.js';
@@ -39,7 +44,7 @@ export {
 } from './schedule/schedules.js';
 export { cyclic, oneCycle, triangular, warmRestarts } from './schedule/cycles.js';
 export { exponential, stepDecay } from './schedule/decays.js';
-export { loadStateDict, saveStateDict, type CheckpointHandler } from './checkpoint/checkpoint.js';
+export { loadStateDict, saveStateDict } from './checkpoint/checkpoint.js';
 export type { StateTree } from './state/state_tree.js';
 export type { ParamGroup, ParamGroupOptions } from './optimizer/groups/param_groups.js';
 export type { ParamGroupState, SWAStateDict } from './state/state_dict.js';

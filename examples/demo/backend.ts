@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { BackendName } from './options.js';
+import { useFasterKernels } from './wasm_kernels.js';
 
 /**
  * Starts the backend asked for, or cpu where wasm does not start.
@@ -22,6 +23,7 @@ export async function startBackend(
   tf.enableProdMode(); // else tfjs prints an advertisement on cpu and stack traces without wasm
   if (wanted === 'wasm') {
     setWasmPaths(wasmFolder);
+    useFasterKernels();
     if (await tf.setBackend('wasm').catch(() => false)) return 'wasm';
     notice('Notice: the wasm backend does not start here; running on cpu, several times slower.');
   }

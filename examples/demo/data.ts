@@ -74,15 +74,24 @@ export function gatherLabels({ labels }: Images, indices: Int32Array): tf.Tensor
 
 /** All images in order, in batches that live until the next one is taken. */
 export function* batchesOf(images: Images, size = 500): Generator<tf.Tensor3D> {
-  const { count, pixels } = images;
-  for (let start = 0; start < count; start += size) {
-    const end = Math.min(start + size, count);
-    const values = pixels.slice(start * PIXELS, end * PIXELS);
-    const batch = tf.tensor3d(values, [end - start, SIDE, SIDE]);
+  for (let start = 0; start < images.count; start += size) {
+    const batch = batchAt(images, start, size);
     try {
       yield batch;
     } finally {
       batch.dispose();
     }
   }
+}
+
+/** All images in order, in batches that the caller disposes. */
+export function uploaded(images: Images, size: number): tf.Tensor3D[] {
+  const batches = Math.ceil(images.count / size);
+  return Array.from({ length: batches }, (_, i) => batchAt(images, i * size, size));
+}
+
+function batchAt({ count, pixels }: Images, start: number, size: number): tf.Tensor3D {
+  const end = Math.min(start + size, count);
+  const values = pixels.slice(start * PIXELS, end * PIXELS);
+  return tf.tensor3d(values, [end - start, SIDE, SIDE]);
 }

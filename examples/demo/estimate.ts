@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { AveragedModel, emaAvgFn } from 'tfjs-swa';
 import type { Images } from './data.js';
-import { GRID } from './landscape.js';
+import { gridSize } from './landscape.js';
 import { createModel, evaluate, reestimate } from './model.js';
 import type { DemoOptions } from './options.js';
 import { shuffledIndices } from './random.js';
@@ -24,7 +24,7 @@ const CHARTS = 1;
 
 /** Times steps, an evaluation and a re-estimation on a net that is thrown away. */
 export async function estimateSeconds(
-  { seeds, width }: DemoOptions,
+  { seeds, width, grid }: DemoOptions,
   schedule: Schedule,
   train: Images,
   test: Images,
@@ -53,9 +53,10 @@ export async function estimateSeconds(
       averaged: plain + stepsPerEpoch * averaging + (measurings * measuring) / (epochs - half),
       decay: plain,
     };
-    const row = GRID.columns * measuring;
+    const { columns, rows } = gridSize(grid);
+    const row = columns * measuring;
     const run = half * epoch.shared + (epochs - half) * (epoch.averaged + epoch.decay);
-    return { epoch, row, charts: CHARTS, total: seeds * run + GRID.rows * row + CHARTS };
+    return { epoch, row, charts: CHARTS, total: seeds * run + rows * row + CHARTS };
   } finally {
     ema.dispose();
     optimizer.dispose();

@@ -2,9 +2,10 @@
  * The test error on the plane through three solutions, with the path of the weights on it. It knows
  * nothing of how the weights came about or how the plane is drawn.
  */
+import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { createModel, evaluate, reestimate, setFlatWeights } from './model.js';
-import type { Images } from './data.js';
+import { uploaded, type Images } from './data.js';
 import {
   coordinatesOf,
   gridAround,
@@ -17,8 +18,10 @@ import {
 } from './plane.js';
 import type { SeedWeights } from './training.js';
 
-/** The grid's points. */
-export const GRID = { columns: 26, rows: 21 };
+/** A grid's columns and rows, by the points along its longer side. */
+export function gridSize(columns: number): { columns: number; rows: number } {
+  return { columns, rows: Math.round(0.8 * columns) };
+}
 
 /** Test error by place; lengths are distances in weight space, from the average. */
 export interface Landscape {
@@ -40,7 +43,7 @@ export interface Landscape {
  * @param onRow Told after each row of the grid, with the row's lowest error.
  */
 export async function measureLandscape(
-  { seed, width }: { seed: number; width: number },
+  { seed, width, grid: points }: { seed: number; width: number; grid: number },
   weights: SeedWeights,
   train: Images,
   test: Images,
@@ -54,7 +57,7 @@ export async function measureLandscape(
     Point,
     Point,
   ];
-  const grid = gridAround([average, decay, ...path], GRID);
+  const grid = gridAround([average, decay, ...path], gridSize(points));
   const model = createModel(width, seed);
   try {
     const errors = await errorsOnGrid(model, plane, grid, train, test, (errors) => {
@@ -82,12 +85,18 @@ export async function errorsOnGrid(
   test: Images,
   onPoint: (errors: readonly number[]) => void | Promise<void>,
 ): Promise<number[]> {
+  // Uploaded once: a point costs little more than that.
+  const [trainBatches, testBatches] = [uploaded(train, 500), uploaded(test, 1000)];
   const errors: number[] = [];
-  for (const point of gridPoints(grid)) {
-    setFlatWeights(model, pointAt(plane, point));
-    await reestimate(model, train);
-    errors.push((await evaluate(model, test)).error);
-    await onPoint(errors);
+  try {
+    for (const point of gridPoints(grid)) {
+      setFlatWeights(model, pointAt(plane, point));
+      await reestimate(model, train, trainBatches);
+      errors.push((await evaluate(model, test, testBatches)).error);
+      await onPoint(errors);
+    }
+  } finally {
+    tf.dispose([trainBatches, testBatches]);
   }
   return errors;
 }

@@ -13,7 +13,7 @@ import {
   type Setting,
 } from './checkpoint.js';
 import { estimateSeconds, type Estimate } from './estimate.js';
-import { GRID, measureLandscape } from './landscape.js';
+import { gridSize, measureLandscape } from './landscape.js';
 import { NAMES } from './method.js';
 import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './options.js';
 import { writeFiles, type Files } from './output.js';
@@ -63,7 +63,7 @@ function stopOn(signal: NodeJS.Signals, code: number): void {
 
 async function demo(options: DemoOptions): Promise<void> {
   const started = performance.now();
-  const { seeds, epochs, width, noise, method, backend: wanted, out, checkpoint } = options;
+  const { seeds, epochs, width, noise, method, grid, backend: wanted, out, checkpoint } = options;
   const backend = await startBackend(wanted, say);
   const setting: Setting = {
     seeds,
@@ -71,6 +71,7 @@ async function demo(options: DemoOptions): Promise<void> {
     width,
     noise,
     method,
+    grid,
     backend: wanted,
     running: backend,
   };
@@ -97,7 +98,7 @@ async function demo(options: DemoOptions): Promise<void> {
     'Then the test error is measured on a plane of weight space, and all is drawn.',
     `On the ${backend} backend here this takes about ${durationText(estimate.total)}.`,
   );
-  const done = secondsOf(state, schedule, estimate);
+  const done = secondsOf(state, options, schedule, estimate);
   if (kept) {
     const left = `${durationText(estimate.total - done)} are left`;
     say(
@@ -145,7 +146,7 @@ async function demo(options: DemoOptions): Promise<void> {
   }
   if (!state.landscape) {
     state.landscape = await measureLandscape(
-      { seed: 1, width },
+      { seed: 1, width, grid },
       state.weights!,
       train,
       test,
@@ -205,14 +206,19 @@ function say(...lines: string[]): void {
 }
 
 /** Seconds of the work that was done before, as they were estimated here. */
-function secondsOf(state: DemoState, schedule: Schedule, { epoch, row }: Estimate): number {
+function secondsOf(
+  state: DemoState,
+  { grid }: DemoOptions,
+  schedule: Schedule,
+  { epoch, row }: Estimate,
+): number {
   const { finished, current, landscape } = state;
   const plan = planOf(schedule);
   const seconds = (epochs: typeof plan) => epochs.reduce((sum, { phase }) => sum + epoch[phase], 0);
   return (
     finished.length * seconds(plan) +
     seconds(plan.slice(0, current?.record.trained ?? 0)) +
-    (landscape ? GRID.rows * row : 0)
+    (landscape ? gridSize(grid).rows * row : 0)
   );
 }
 

@@ -19,6 +19,8 @@ export interface DemoOptions {
   noise: number;
   /** How to average, and at which rate. */
   method: Method;
+  /** Points of the error plane along its longer side, >= 3. */
+  grid: number;
   backend: BackendName;
   /** Folder for the pictures and results.json. */
   out: string;
@@ -35,6 +37,7 @@ const DEFAULTS = {
   width: '64',
   noise: '0.2',
   method: 'swa',
+  grid: '21',
   backend: 'wasm',
   out: 'demo-output',
 };
@@ -50,6 +53,7 @@ with an exponential moving average (EMA), and compares them on test images.
   --width N       units of each hidden layer             (1 to 1024, default ${DEFAULTS.width})
   --noise F       fraction of random training labels     (0 to 1, default ${DEFAULTS.noise})
   --method NAME   swa, ema or cyclic, see below          (default ${DEFAULTS.method})
+  --grid N        points along the error plane           (3 to 100, default ${DEFAULTS.grid})
   --backend NAME  wasm or cpu                            (default ${DEFAULTS.backend})
   --out DIR       folder for pictures and results.json   (default ${DEFAULTS.out})
   --checkpoint FILE  keep there how far the run is, see below
@@ -86,6 +90,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     width: integer('width', values.width, 1, 1024),
     noise: fraction('noise', values.noise),
     method,
+    grid: integer('grid', values.grid, 3, 100),
     backend,
     out: folder('out', values.out),
     ...(values.checkpoint !== undefined && { checkpoint: file('checkpoint', values.checkpoint) }),
@@ -107,6 +112,7 @@ function readDemoArguments(args: readonly string[]) {
     width: text('width'),
     noise: text('noise'),
     method: text('method'),
+    grid: text('grid'),
     backend: text('backend'),
     out: text('out'),
     checkpoint: { type: 'string' },

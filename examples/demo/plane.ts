@@ -56,7 +56,7 @@ export function coordinatesOf({ origin, u, v }: Plane, point: ArrayLike<number>)
 
 /** The point of weight space at some coordinates. */
 export function pointAt({ origin, u, v }: Plane, { x, y }: Point): Float32Array {
-  return Float32Array.from(origin, (value, i) => value + x * u[i]! + y * v[i]!);
+  return new Float32Array(origin.map((value, i) => value + x * u[i]! + y * v[i]!));
 }
 
 /**

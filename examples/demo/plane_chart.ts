@@ -8,14 +8,15 @@ import type { Landscape } from './landscape.js';
 import { NAMES, type Method } from './method.js';
 import type { Point } from './plane.js';
 
-/** Pixels between two points of the grid. */
-const CELL = 22;
+/** Pixels along the grid. */
+const ACROSS = 550;
 
 /** Filled contours of the test error, the path, and the three points that span the plane. */
 export function planeChart(landscape: Landscape, method: Method, subtitle: string): Spec {
   const { average, rate } = NAMES[method];
   const { grid, errors, path, seed } = landscape;
-  const [width, height] = [(grid.columns - 1) * CELL, (grid.rows - 1) * CELL];
+  const cell = ACROSS / (grid.columns - 1);
+  const [width, height] = [ACROSS, (grid.rows - 1) * cell];
   const levels = contourLevels(errors);
   // Contours count rows from the top.
   const values = Array.from({ length: grid.rows }, (_, row) =>
@@ -71,7 +72,7 @@ export function planeChart(landscape: Landscape, method: Method, subtitle: strin
           {
             type: 'isocontour',
             thresholds: levels.slice(1),
-            scale: CELL,
+            scale: cell,
             smooth: true,
             as: null,
           },

@@ -8,7 +8,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import { AveragedModel, emaAvgFn, LambdaLR, SWA, swaAvgFn } from 'tfjs-swa';
 import type { AveragedModelStateDict, LRSchedulerStateDict, SWAStateDict } from 'tfjs-swa';
 import { breathe } from './breathe.js';
-import { gatherImages, gatherLabels, noisyLabels, type Images } from './data.js';
+import { gatherImages, gatherLabels, noisyLabels, uploaded, type Images } from './data.js';
 import * as net from './model.js';
 import type { Score } from './model.js';
 import { randomNumbers, shuffledIndices } from './random.js';
@@ -149,6 +149,9 @@ class SeedTraining {
   };
   /** The images with the labels of this seed. */
   private readonly train: Images;
+  /** The images for what measures, uploaded once. */
+  private readonly trainBatches: tf.Tensor[];
+  private readonly testBatches: tf.Tensor[];
   private readonly model: tfl.LayersModel;
   private readonly swa: SWA;
   private readonly rates: LambdaLR;
@@ -163,6 +166,8 @@ class SeedTraining {
     const { seed, width, noise, schedule } = task;
     const labels = noisyLabels(task.train.labels, noise, randomNumbers(seed));
     this.train = { ...task.train, labels };
+    this.trainBatches = uploaded(task.train, 500);
+    this.testBatches = uploaded(task.test, 1000);
     this.model = net.createModel(width, seed);
     const { stepsPerEpoch, swaEpochs } = schedule;
     const equal = { avgFn: swaAvgFn(), every: swaEpochs * stepsPerEpoch };
@@ -223,6 +228,7 @@ class SeedTraining {
   }
 
   dispose(): void {
+    tf.dispose([this.trainBatches, this.testBatches]);
     this.beside.dispose();
     this.sgd.dispose();
     this.swa.dispose();
@@ -235,7 +241,7 @@ class SeedTraining {
   }
 
   private async trainedEpoch(phase: Phase, epoch: number): Promise<TrainedEpoch> {
-    const { seed, schedule, test, onEpoch } = this.task;
+    const { seed, schedule, onEpoch } = this.task;
     const { model, train } = this;
     const optimizer = phase === 'decay' ? this.sgd : this.swa;
     const order = shuffledIndices(train.count, randomNumbers(seed * 100_003 + epoch));
@@ -243,7 +249,7 @@ class SeedTraining {
       if (phase === 'decay') this.decayingRates!.step();
       else this.afterStep((epoch - 1) * schedule.stepsPerEpoch + i);
     });
-    const score: TrainedEpoch = { epoch, loss, ...(await net.evaluate(model, test)) };
+    const score: TrainedEpoch = { epoch, loss, ...(await this.score(model)) };
     onEpoch({ phase, ...score });
     return score;
   }
@@ -263,24 +269,19 @@ class SeedTraining {
 
   /** After an epoch of the run that is averaged. */
   private async measureAverage(epoch: number): Promise<void> {
-    const { model, train, record } = this;
+    const { model, record } = this;
     record.path.push(await net.flatWeights(model));
     if (epoch % this.task.schedule.swaEpochs !== 0) return; // in a cycle: no new average
-    const score = await this.onAverage(async () => {
-      await net.reestimate(model, train);
-      return net.evaluate(model, this.task.test);
-    });
+    const score = await this.onAverage(() => this.scoreReestimated(model));
     record.curves.average.push({ epoch, ...score });
   }
 
   /** At the end of the run that is averaged. */
   private async compareAverages(): Promise<void> {
-    const { model, swa, beside, train } = this;
-    const { test } = this.task;
-    const averageOldStatistics = await this.onAverage(() => net.evaluate(model, test));
+    const { model, swa, beside } = this;
+    const averageOldStatistics = await this.onAverage(() => this.score(model));
     const point = await swa.withSwa(() => net.flatWeights(model));
-    await net.reestimate(beside.module, train);
-    const otherAverage = await net.evaluate(beside.module, test);
+    const otherAverage = await this.scoreReestimated(beside.module);
     this.record.averages = {
       averageOldStatistics,
       otherAverage,
@@ -307,10 +308,9 @@ class SeedTraining {
 
   /** After the last epoch of SGD with decay. */
   private async finish(): Promise<SeedRun> {
-    const { model, train, record } = this;
+    const { model, record } = this;
     const decay = await net.flatWeights(model);
-    await net.reestimate(model, train);
-    const decayReestimated = await net.evaluate(model, this.task.test);
+    const decayReestimated = await this.scoreReestimated(model);
     const averages = record.averages!;
     const { averageOldStatistics, otherAverage, averaged, otherAveraged } = averages;
     return {
@@ -328,6 +328,15 @@ class SeedTraining {
         path: record.path,
       },
     };
+  }
+
+  private score(model: tfl.LayersModel): Promise<Score> {
+    return net.evaluate(model, this.task.test, this.testBatches);
+  }
+
+  private async scoreReestimated(model: tfl.LayersModel): Promise<Score> {
+    await net.reestimate(model, this.train, this.trainBatches);
+    return this.score(model);
   }
 
   /** Runs `f` on the averaged weights; weights and statistics are then as they were before. */

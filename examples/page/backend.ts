@@ -5,6 +5,7 @@ import '@tensorflow/tfjs-backend-webgl';
 import '@tensorflow/tfjs-backend-webgpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
+import { useFasterKernels } from '../demo/wasm_kernels.js';
 import { BACKEND_NAMES, type BackendName } from './settings.js';
 
 /** A backend that runs. */
@@ -21,6 +22,7 @@ export interface RunningBackend {
  */
 export async function startBackend(name: BackendName): Promise<RunningBackend> {
   setWasmPaths(new URL('./', import.meta.url).href);
+  useFasterKernels();
   if (name === 'webgpu' && !(await navigator.gpu?.requestAdapter())) {
     throw new Error('this browser has none');
   }

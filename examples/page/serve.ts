@@ -11,7 +11,10 @@ const TYPES: Record<string, string> = {
   '.wasm': 'application/wasm',
 };
 
-/** Nothing from elsewhere, and no text that is run as a script. */
+/**
+ * Nothing from elsewhere, and no text that is run as a script. This is why the server is not esbuild's
+ * (0.28), which sends no headers of ours; what a worker may do depends on its own response's.
+ */
 const POLICY = [
   "default-src 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",

@@ -15,7 +15,6 @@ const KEY = 'tfjs-swa/page/checkpoint';
  * before is still there whole. Its errors are the browser's, where it refuses or has no room.
  */
 export const store = {
-  takesBufferList: true,
   async save(artifacts: tf.io.ModelArtifacts): Promise<tf.io.SaveResult> {
     await set(KEY, artifacts);
     return { modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: 'JSON' } };

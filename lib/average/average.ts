@@ -9,23 +9,31 @@ import { fusedUpdate } from './kernels/fused.js';
 import { shown } from '../check.js';
 import { isTensor, kindOf } from '../state/tensor_data.js';
 
-export {
-  avgFnConfig,
-  avgFnKind,
-  checkAvgFn,
-  emaAvgFn,
-  swaAvgFn,
-  weightedAvgFn,
-  type AvgFn,
-  type EmaConfig,
-} from './avg_fn.js';
-
 /**
  * A buffer that holds the average of one value, `value` itself. It shares the tensor's data until
  * either of the two is assigned to, as everything in tfjs does, so nothing is copied.
  */
 export function startAverage(value: tf.Variable): tf.Variable {
   return tf.variable(value, false);
+}
+
+/**
+ * Averages that hold one value each.
+ *
+ * @returns `null` where `finiteOnly` skips the values.
+ * @throws Error where it refuses them.
+ */
+export function startAverages(values: readonly tf.Variable[], avgFn: AvgFn): tf.Variable[] | null {
+  return mayStart(values, avgFn) ? values.map(startAverage) : null;
+}
+
+/**
+ * Whether values may be the first ones: false where `finiteOnly` skips them.
+ *
+ * @throws Error where it refuses them.
+ */
+export function mayStart(values: readonly tf.Tensor[], avgFn: AvgFn): boolean {
+  return factsOf(avgFn).guard?.accepts(values, 0) ?? true;
 }
 
 /**

@@ -3,7 +3,9 @@
  * steps; the caller says when to update.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { checkAvgFn, swaAvgFn, updateAverages, type AvgFn } from './average.js';
+import { mayStart, updateAverages } from './average.js';
+import { checkAvgFn, swaAvgFn, type AvgFn } from './avg_fn.js';
+import { checkNotHeld } from './exchange.js';
 import {
   fitState,
   type AveragedModelLoadOptions,
@@ -13,18 +15,16 @@ import { avgFnKind } from './avg_fn.js';
 import {
   averagedCopy,
   averagedList,
-  checkList,
-  checkModel,
   disposeCopy,
-  isList,
   Layout,
   type AveragedWeight,
   type LayersModelLike,
 } from './averaged_weights.js';
 import { matchModels } from '../model/match.js';
+import { checkList, checkModel, isList } from '../model/model_or_list.js';
 import { checkKeys, invalid } from '../check.js';
 import { matchByRule, type LoadReport } from '../state/match_tensors.js';
-import { checkAlive, hostData, toTensor } from '../state/tensor_data.js';
+import { alias, checkAlive, hostData, toTensor } from '../state/tensor_data.js';
 
 /** Options of {@link AveragedModel}. */
 export interface AveragedModelOptions {
@@ -114,6 +114,9 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
     this.checkUsable();
     const sources = this.sourcesOf(model ?? this.model);
     for (const variable of sources) checkAlive(variable);
+    checkNotHeld(sources, 'update the average');
+    const floats = sources.filter(({ dtype }) => dtype === 'float32');
+    if (this.count === 0 && !mayStart(floats, this.avgFn)) return;
     const averaged = new Map<number, [buffers: tf.Variable[], values: tf.Variable[]]>();
     const copied: [tf.Variable, tf.Variable][] = [];
     this.weights.forEach(({ variable, dtype, buffer, start }, i) => {
@@ -194,7 +197,7 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
       return this.weights.map(({ source }) => source);
     }
     if (isList(this.module)) return matchByRule(this.weights, checkList(model));
-    const { weights } = matchModels(checkModel(model), this.module);
+    const { weights } = matchModels(this.module, checkModel(model));
     return this.weights.map(({ variable }) => weights.get(variable)!);
   }
 
@@ -209,19 +212,16 @@ export class AveragedModel<M extends LayersModelLike | readonly tf.Variable[]> {
   }
 }
 
-/** Returns false where the averaging function skips the values. */
-const average: (...args: Parameters<typeof updateAverages>) => unknown = updateAverages;
-
 /** Takes values into averages by how many these hold: all of them, or none where one is refused. */
 function updateAll(
   groups: readonly [numAveraged: number, lists: [buffers: tf.Variable[], values: tf.Variable[]]][],
   avgFn: AvgFn,
 ): boolean {
   const update = ([n, [buffers, values]]: (typeof groups)[number]): boolean =>
-    average(buffers, values, n, avgFn) !== false;
+    updateAverages(buffers, values, n, avgFn);
   if (groups.length === 1) return update(groups[0]!);
   const buffers = groups.flatMap(([, [list]]) => list);
-  const before = buffers.map((buffer) => tf.keep(tf.clone(buffer)));
+  const before = buffers.map(alias);
   let taken = false;
   try {
     taken = groups.every(update);

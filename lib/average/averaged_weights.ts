@@ -4,12 +4,11 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { startAverage } from './average.js';
-import { followTrainable, isLayer, layersOf, type LayerLike } from '../model/layers.js';
+import { followTrainable, layersOf, type LayerLike } from '../model/layers.js';
 import { matchModels } from '../model/match.js';
 import { weightsOfModel } from '../model/weights.js';
-import { invalid } from '../check.js';
+import { variablesOf } from '../model/model_or_list.js';
 import type { Described } from '../state/match_tensors.js';
-import { checkAlive, isVariable } from '../state/tensor_data.js';
 
 /** What {@link AveragedModel} needs of a tfjs-layers model: Sequential or functional. */
 export interface LayersModelLike {
@@ -37,36 +36,11 @@ export interface AveragedWeight extends Described {
   start: number;
 }
 
-/** A list of variables, and no model. */
-export function isList(model: unknown): model is readonly tf.Variable[] {
-  return Array.isArray(model);
-}
-
 /** Averages of a list of variables; none of them counts as a buffer. */
 export function averagedList(variables: readonly tf.Variable[]): AveragedWeight[] {
-  if (checkList(variables).length === 0) throw noWeights();
-  return variables.map((source) =>
-    weightOf(source.name, { variable: startAverage(source), source, buffer: false }),
+  return variablesOf(variables).map(({ name, variable: source }) =>
+    weightOf(name, { variable: startAverage(source), source, buffer: false }),
   );
-}
-
-/** Refuses what is no list of living variables. */
-export function checkList(model: unknown): readonly tf.Variable[] {
-  if (!isList(model)) return invalid('model', model, 'a list of variables');
-  model.forEach((variable, i) => {
-    if (!isVariable(variable)) invalid(`model[${i}]`, variable, 'a tf.Variable');
-    checkAlive(variable);
-  });
-  return model;
-}
-
-/** Refuses what is no tfjs-layers model. */
-export function checkModel<M extends object>(model: M): M {
-  const { weights, getConfig } = Object(model) as Partial<LayersModelLike>;
-  if (!isLayer(model) || !Array.isArray(weights) || typeof getConfig !== 'function') {
-    invalid('model', model, 'a tfjs-layers model or a list of variables');
-  }
-  return model;
 }
 
 /**
@@ -76,13 +50,12 @@ export function checkModel<M extends object>(model: M): M {
 export function averagedCopy<M extends LayersModelLike>(
   model: M,
 ): { copy: M; weights: AveragedWeight[] } {
-  const originals = weightsOfModel(checkModel(model));
-  for (const { variable } of originals) checkAlive(variable);
-  if (originals.length === 0) throw noWeights();
+  variablesOf(model);
+  const originals = weightsOfModel(model);
   const buffers = new Set(originals.flatMap(({ variable, buffer }) => (buffer ? variable : [])));
   const copy = copyOf(model);
   try {
-    const match = matchModels(model, copy);
+    const match = matchModels(copy, model);
     const weights = weightsOfModel(copy).flatMap(({ name, variable }) => {
       const source = match.weights.get(variable)!;
       // What both have is none of the model's own: a layer refers to it.
@@ -93,7 +66,7 @@ export function averagedCopy<M extends LayersModelLike>(
       variable.assign(source);
       variable.trainable = false;
     }
-    for (const [original, copied] of match.layers) {
+    for (const [copied, original] of match.layers) {
       if (original !== copied) followTrainable(copied, original);
     }
     return { copy, weights };
@@ -137,9 +110,13 @@ export class Layout {
 }
 
 function partsAndPaths(model: object): Map<object, string> {
+  const layers = layersOf(model);
   return new Map<object, string>([
-    ...layersOf(model).map(({ layer, path }): [LayerLike, string] => [layer, `layer ${path}`]),
-    ...weightsOfModel(model).map(({ variable, name }): [tf.Variable, string] => [variable, name]),
+    ...layers.map(({ layer, path }): [LayerLike, string] => [layer, `layer ${path}`]),
+    ...weightsOfModel(model, layers).map(({ variable, name }): [tf.Variable, string] => [
+      variable,
+      name,
+    ]),
   ]);
 }
 
@@ -149,10 +126,6 @@ function weightOf(
 ): AveragedWeight {
   const { shape, dtype } = parts.variable;
   return { name, shape, dtype, ...parts, start: 0 };
-}
-
-function noWeights(): Error {
-  return new Error('The model has no weights yet: build it first');
 }
 
 /**

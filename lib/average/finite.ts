@@ -17,8 +17,7 @@ export interface FiniteOnlyOptions {
  * as they were, the last good ones, to swap in or to save: the update throws (a step of `SWA` that
  * throws so has been taken, its average alone is missing), or, with `skip`, is left out.
  *
- * The first value, which is copied without asking an averaging function, is found at the second
- * update, and refused from then on: with `skip` begin with values that are finite.
+ * The first values, which are copied without asking an averaging function, are looked at too.
  *
  * An update waits once for the device, which says whether the values are finite, and then takes the
  * fused kernel; a function of the caller's own is asked first, and its averages are looked at. Where
@@ -51,8 +50,8 @@ export function finiteOnly(avgFn: AvgFn = swaAvgFn(), options: FiniteOnlyOptions
   }
   let warned = false;
   const accepts = (averages: readonly tf.Tensor[], numAveraged: number): boolean => {
-    if (all(averages, tf.isFinite)) return true;
-    const bad = averages.find((average) => !all([average], tf.isFinite))!;
+    if (areFinite(averages)) return true;
+    const bad = averages.find((average) => !areFinite([average]))!;
     const message =
       `Refused an average of shape ${shapeText(bad.shape)}: value ${numAveraged + 1} would ` +
       'make it NaN or infinite';
@@ -74,21 +73,30 @@ export function finiteOnly(avgFn: AvgFn = swaAvgFn(), options: FiniteOnlyOptions
 }
 
 /**
- * No difference of two such values, times 1,023 (kernels/node.ts), is beyond float32, and no average
- * of them, with weights in [0, 1], beyond the larger: what comes of safe values is safe.
+ * No difference of two values up to 2^100, times 1,023 (kernels/node.ts), is beyond float32, and no
+ * average of them, with weights in [0, 1], beyond the larger: what comes of safe values is safe.
  */
-const LARGEST = 2 ** 100;
+const areSafe = (values: readonly tf.Tensor[]): boolean => areBelow(values, 100);
 
-const areSafe = (values: readonly tf.Tensor[]): boolean =>
-  // False for NaN.
-  all(values, (value) => tf.lessEqual(tf.abs(value), LARGEST));
+const areFinite = (values: readonly tf.Tensor[]): boolean => areBelow(values, 128);
 
-/** Whether a test holds for every value of the tensors: the device is waited for once. */
-function all(tensors: readonly tf.Tensor[], test: (tensor: tf.Tensor) => tf.Tensor): boolean {
+/**
+ * Whether no value is NaN, infinite or beyond `2 ** exponent`: the device is waited for once. Not by
+ * `tf.isFinite`, which older wasm backends (4.0) lack. The product is NaN also where a device of 16-bit floats
+ * takes 2^-126 for 0 and has no infinite limit to compare with.
+ */
+function areBelow(values: readonly tf.Tensor[], exponent: number): boolean {
   return tf.tidy(() => {
-    const filled = tensors.filter(({ size }) => size > 0);
-    if (filled.length === 0) return true;
-    const results = tf.stack(filled.map((tensor) => tf.all(test(tensor))));
-    return results.dataSync().every((holds) => holds !== 0);
+    const tests = values
+      .filter(({ size }) => size > 0)
+      .map((value) => tf.lessEqual(tf.mul(tf.abs(value), 2 ** -126), 2 ** (exponent - 126)))
+      .map((test) => tf.all(test));
+    return (
+      tests.length === 0 ||
+      tf
+        .stack(tests)
+        .dataSync()
+        .every((holds) => holds !== 0)
+    );
   });
 }

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { isLayer } from '../model/layers.js';
 import { weightsOfModel } from '../model/weights.js';
 import { movingOf, type BnLayer } from './layers.js';
-import { isVariable } from '../state/tensor_data.js';
+import { alias, isVariable } from '../state/tensor_data.js';
 
 /** Who is told of statistics that are written. */
 interface Recorder {
@@ -51,7 +51,7 @@ export function announceStatistics(model: object, layers: readonly BnLayer[]): v
   for (const { belongs, first } of recorders) {
     if (known && !belongs(variables)) continue;
     for (const variable of moving) {
-      if (!first.has(variable)) first.set(variable, tf.keep(tf.clone(variable)));
+      if (!first.has(variable)) first.set(variable, alias(variable));
     }
   }
 }

@@ -6,6 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { listOf } from './batches.js';
 import { isLayersBn, movingOf, type BnLayer, type FoundBnLayer } from './layers.js';
+import { alias } from '../state/tensor_data.js';
 
 /** One pass through a layer. */
 export interface Pass {
@@ -138,7 +139,7 @@ function watchOwn(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
   const pool = poolOf(moving, passes);
   const begin = (): ((examples: number | null) => void) => {
     const { momentum } = layer;
-    const saved = moving.map((s) => tf.keep(tf.clone(s)));
+    const saved = moving.map(alias);
     const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
     if (!frozen) {
       layer.momentum = 0;
@@ -146,7 +147,7 @@ function watchOwn(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
     }
     return (examples) => {
       const passed = moving[0]!.dataId !== zeros[0]!.dataId;
-      if (!frozen && examples !== null && passed) pool.take(examples, moving.map(tf.clone));
+      if (!frozen && examples !== null && passed) pool.take(examples, moving.map(alias));
       layer.momentum = momentum;
       assign(moving, saved);
       tf.dispose([saved, zeros]);

@@ -1,57 +1,49 @@
 /**
  * State dicts through any `tf.io` handler, and back: what is saved, and what is trusted of it. It
- * knows nothing of optimizers, and of a tree of state only that it comes apart (state_tree.ts).
- * The format: spec/checkpoints/README.md.
+ * knows nothing of optimizers, of a tree of state only that it comes apart (state_tree.ts), and of
+ * bytes only that they are a safetensors file (safetensors.ts).
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { crc32 } from './crc32.js';
-import { littleEndian } from './little_endian.js';
-import { invalid, isCount } from '../check.js';
+import {
+  checkSum,
+  layOut,
+  PREFIX,
+  readHeader,
+  toDigits,
+  type Header,
+  type Layout,
+  type SafetensorsFile,
+} from './safetensors.js';
+import { isTensorData, toStored, toTensorData } from './tensor_bytes.js';
+import { invalid } from '../check.js';
 import type { SWAStateDict } from '../state/state_dict.js';
-import { flatten, unflatten, type StateTree, type TensorSpec } from '../state/state_tree.js';
-import type { TensorData } from '../state/tensor_data.js';
+import { flatten, unflatten, type StateTree } from '../state/state_tree.js';
 
 /** What a checkpoint says of itself. */
 const FORMAT = 'tfjs-swa checkpoint';
 
-/** The version of the format that is written, and the last that is read. */
-const VERSION = 1;
-
-/** Bytes of a value, and the array of values. */
-const TYPES = {
-  float32: { width: 4, array: Float32Array },
-  int32: { width: 4, array: Int32Array },
-  bool: { width: 1, array: Uint8Array },
-};
-
-/** The schemes of tfjs-core's own handlers, which take weight data as a list of buffers. */
-const LIST_SCHEMES = /^(indexeddb|localstorage|downloads|https?):/;
-
 /** The part of `ModelArtifacts` that carries a tree; the tensors are in its weights. */
 interface Topology {
   format: string;
-  version: number;
-  /** The tree without the tensors' values. */
-  state: string;
-  /** CRC-32 of the bytes of `state` and of the weights, as 8 hexadecimal digits. */
-  checksum: string;
+  /** The header of the safetensors file whose tensors the weights are. */
+  header: string;
 }
 
-/** A handler that may say what it can do. */
-export interface CheckpointHandler extends tf.io.IOHandler {
-  /**
-   * Whether `save` takes weight data as a list of buffers, one a tensor: then nothing is joined, and
-   * a checkpoint is held once in memory, not twice. Default false: one buffer, which all handlers
-   * take.
-   */
-  readonly takesBufferList?: boolean;
+/** A handler that keeps safetensors files, and sums their bytes. */
+export interface FileHandler extends tf.io.IOHandler {
+  /** Saves a file with the tensors of the moment of the call. */
+  saveFile(layout: Layout): Promise<void>;
+  /** The file, its checksum seen to. */
+  loadFile(): Promise<SafetensorsFile>;
 }
 
 /**
  * Saves a state, with all its tensors, where a `tf.io` handler puts it: `file://` (with tfjs-node),
  * `indexeddb://`, `localstorage://`, `downloads://`, `http(s)://`, any handler object, and
- * `fileSystem(path)` of `tfjs-swa/node`. The values are handed over as they are, in tf.io's own
- * weight data: none becomes text.
+ * `fileSystem(path)` of `tfjs-swa/node`, which writes a safetensors file. The values are those of the
+ * moment of the call. Other handlers are handed the same file in two pieces: its header in the
+ * topology, and its tensors as tf.io's own weight data, under names that say what they are.
  *
  * @param target A URL of a scheme that tfjs knows, or a handler.
  * @param state What `stateDict()` gave, or any tree of records, lists, strings, numbers (NaN and the
@@ -79,29 +71,30 @@ export interface CheckpointHandler extends tf.io.IOHandler {
  * await swa.loadStateDict(state);
  */
 export async function saveStateDict<T>(
-  target: string | CheckpointHandler,
+  target: string | tf.io.IOHandler,
   state: T & StateTree<T>,
 ): Promise<void> {
   const handler = handlerOf('save', target);
-  const artifacts = toArtifacts(state);
-  const takesList = typeof target === 'string' ? LIST_SCHEMES.test(target) : target.takesBufferList;
-  // Not all take a list: of one, tfjs-node 4.22 writes a zero byte a buffer (file_system.ts, `save`).
-  if (!takesList) artifacts.weightData = tf.io.CompositeArrayBuffer.join(artifacts.weightData);
-  const { errors } = (await handler.save!(artifacts)) ?? {};
+  const { text, leaves } = flatten(state, isTensorData);
+  const layout = layOut(text, new Map([...leaves].map(([key, data]) => [key, toStored(data)])));
+  if (keepsFiles(handler)) return handler.saveFile(layout);
+  const { errors } = (await handler.save!(toArtifacts(layout))) ?? {};
   if (errors?.length)
     throw new Error(`The handler could not save: ${errors.map(String).join('; ')}`);
 }
 
 /**
- * Loads what {@link saveStateDict} saved. Nothing of it is trusted: format, version, structure,
- * sizes and a checksum over everything are checked before it is returned, and sizes before memory
- * is taken.
+ * Loads what {@link saveStateDict} saved. Nothing of it is trusted: version, structure, sizes and a
+ * checksum over everything are checked before it is returned, and sizes before memory is taken.
+ *
+ * `fileSystem(path)` reads any other safetensors file too, as a record of its tensors by name:
+ * F32, I32 and BOOL as float32, int32 and bool; F64, F16 and BF16 as float32; U8 and I64 as int32.
  *
  * @param source A URL of a scheme that tfjs knows, or a handler.
- * @returns The state: plain data, of the type that the caller says it is. Values that fill a buffer
- *   of the handler's are that buffer, not a copy of it.
+ * @returns The state: plain data, of the type that the caller says it is.
  * @throws Error that says what is wrong with a file that is foreign, edited, cut or of a later
- *   version, that says how to get a scheme that is not known, or what the handler throws.
+ *   version, that names a tensor of a dtype or a value that does not fit, that says how to get a
+ *   scheme that is not known, or what the handler throws.
  *
  * @example
  * let saved!: tf.io.ModelArtifacts;
@@ -113,18 +106,31 @@ export async function saveStateDict<T>(
  * const { epoch } = await loadStateDict<{ epoch: number }>(tf.io.fromMemory(saved)); // 3
  */
 export async function loadStateDict<T = SWAStateDict>(
-  source: string | CheckpointHandler,
+  source: string | tf.io.IOHandler,
 ): Promise<T> {
-  const artifacts = await handlerOf('load', source).load!();
+  const handler = handlerOf('load', source);
+  const given = keepsFiles(handler) ? await handler.loadFile() : await handler.load!();
   try {
-    return fromArtifacts(artifacts) as T;
+    const { header, bytes } = keepsFiles(handler)
+      ? (given as SafetensorsFile)
+      : fromArtifacts(given as tf.io.ModelArtifacts);
+    const tensors = header.entries.map((entry) => {
+      const { name } = entry;
+      return [name, toTensorData(name, entry, bytes.get(name)!)] as const;
+    });
+    if (!header.ours) return Object.fromEntries(tensors) as T;
+    return unflatten(header.ours.tree, new Map(tensors)) as T;
   } catch (error) {
     const what = typeof source === 'string' ? source : 'the checkpoint';
     throw new Error(`Cannot load ${what}: ${(error as Error).message}`, { cause: error });
   }
 }
 
-function handlerOf(action: 'save' | 'load', place: string | CheckpointHandler): tf.io.IOHandler {
+function keepsFiles(handler: tf.io.IOHandler): handler is FileHandler {
+  return 'saveFile' in handler && 'loadFile' in handler;
+}
+
+function handlerOf(action: 'save' | 'load', place: string | tf.io.IOHandler): tf.io.IOHandler {
   const what = action === 'save' ? 'target' : 'source';
   if (typeof place !== 'string') {
     if (typeof place?.[action] === 'function') return place;
@@ -142,120 +148,89 @@ function handlerOf(action: 'save' | 'load', place: string | CheckpointHandler): 
   );
 }
 
-/** The name of a tensor among the weights: its own may be there more than once. */
-function weightName({ name }: TensorSpec, index: number): string {
-  return `${index}/${name}`;
+/** By its tag, for it may come from another realm; a SharedArrayBuffer is none. */
+function isBuffer(value: unknown): value is ArrayBuffer {
+  return Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 }
 
-function toArtifacts(state: unknown): tf.io.ModelArtifacts {
-  const { text, tensors } = flatten(state);
-  // Without empty ones: CompositeArrayBuffer gives zeros if one comes first (tfjs-core 4.22).
-  const weightData = tensors.map(toBuffer).filter(({ byteLength }) => byteLength > 0);
-  const modelTopology: Topology = {
-    format: FORMAT,
-    version: VERSION,
-    state: text,
-    checksum: checksum(text, weightData),
-  };
+/** The file in two pieces. The weights are one buffer, which all handlers of all tfjs take. */
+function toArtifacts({ head, digitsAt, tensors }: Layout): tf.io.ModelArtifacts {
+  const weightData = new Uint8Array(tensors.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  let end = 0;
+  for (const { bytes } of tensors) {
+    weightData.set(bytes, end);
+    end += bytes.length;
+  }
+  head.set(new TextEncoder().encode(toDigits(crc32(weightData, crc32(head)))), digitsAt);
+  const header = new TextDecoder().decode(head.subarray(PREFIX));
   return {
-    modelTopology,
-    weightSpecs: tensors.map((tensor, i) => {
-      const { dtype, shape } = tensor;
-      return { name: weightName(tensor, i), shape: [...shape], dtype };
-    }),
-    weightData,
+    modelTopology: { format: FORMAT, header } satisfies Topology,
+    weightSpecs: specsOf(tensors),
+    weightData: weightData.buffer,
     format: FORMAT,
     generatedBy: 'tfjs-swa',
     convertedBy: null,
   };
 }
 
-/** The values as a buffer of their own: theirs, unless they are a part of another. */
-function toBuffer({ values, dtype }: TensorData): ArrayBuffer {
-  const { buffer, byteOffset, byteLength } = values;
-  const own = isBuffer(buffer) && buffer.byteLength === byteLength;
-  const bytes = own
-    ? new Uint8Array(buffer)
-    : new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength));
-  return littleEndian(bytes, TYPES[dtype].width).buffer;
+/** The tensors as tf.io describes weights. */
+function specsOf(
+  tensors: readonly { name: string; dtype: string; shape: readonly number[] }[],
+): tf.io.WeightsManifestEntry[] {
+  const dtypes: Record<string, 'float32' | 'int32' | 'bool'> = {
+    F32: 'float32',
+    I32: 'int32',
+    BOOL: 'bool',
+  };
+  return tensors.map(({ name, dtype, shape }) => {
+    return { name, shape: [...shape], dtype: dtypes[dtype]! };
+  });
 }
 
-/** By its tag, for it may come from another realm; a SharedArrayBuffer is none. */
-function isBuffer(value: unknown): value is ArrayBuffer {
-  return Object.prototype.toString.call(value) === '[object ArrayBuffer]';
-}
-
-function checksum(text: string, weightData: readonly ArrayBuffer[]): string {
-  const start = crc32(new TextEncoder().encode(text));
-  const sum = weightData.reduce((before, buffer) => crc32(new Uint8Array(buffer), before), start);
-  return sum.toString(16).padStart(8, '0');
-}
-
-function fromArtifacts(artifacts: tf.io.ModelArtifacts): unknown {
+function fromArtifacts(artifacts: tf.io.ModelArtifacts): SafetensorsFile {
   const { modelTopology, weightSpecs = [], weightData = [] } = artifacts ?? {};
-  const topology = checkTopology(modelTopology);
+  const { format, header: text } = (modelTopology ?? {}) as Partial<Topology>;
+  if (format !== FORMAT) throw new Error(`it is no ${FORMAT}`);
+  if (typeof text !== 'string') return invalid('header', text, 'a string');
   const buffers = Array.isArray(weightData) ? weightData : [weightData];
   if (!buffers.every(isBuffer)) invalid('weightData', weightData, 'ArrayBuffers');
 
-  const { state, tensors } = unflatten(topology.state);
-  checkSpecs(tensors, weightSpecs);
-  const sizes = tensors.map(
-    ({ dtype, shape }) => TYPES[dtype].width * tf.util.sizeFromShape(shape),
-  );
-  const wanted = sizes.reduce((sum, size) => sum + size, 0);
-  const given = buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  if (given !== wanted) throw new Error(`it has ${given} bytes of weights, not ${wanted}`);
-  const sum = checksum(topology.state, buffers);
-  if (sum !== topology.checksum) {
-    throw new Error(`it is damaged: its checksum is ${sum}, not ${topology.checksum}`);
-  }
-
+  const size = buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const header = readHeader(new TextEncoder().encode(text), size);
+  if (!header.ours) throw new Error(`it is no ${FORMAT}`);
+  checkSpecs(header.entries, weightSpecs);
+  const before = crc32(header.ours.head);
+  const sum = buffers.reduce((sum, buffer) => crc32(new Uint8Array(buffer), sum), before);
+  checkSum(header, sum);
   const take = cutter(buffers);
-  tensors.forEach((tensor, i) => {
-    const { width, array } = TYPES[tensor.dtype];
-    const { buffer } = littleEndian(new Uint8Array(take(sizes[i]!)), width);
-    (tensor as TensorData).values = new array(buffer);
-  });
-  return state;
+  return {
+    header,
+    bytes: new Map(header.entries.map(({ name, size }) => [name, take(size)] as const)),
+  };
 }
 
-function checkTopology(topology: unknown): Topology {
-  const { format, version, state, checksum } = (topology ?? {}) as Partial<Topology>;
-  if (format !== FORMAT) throw new Error(`it is no ${FORMAT}`);
-  if (!isCount(version) || version < 1) return invalid('version', version, 'an integer >= 1');
-  if (version > VERSION) {
-    throw new Error(
-      `it has version ${version} of the format, and this tfjs-swa reads up to version ${VERSION}: ` +
-        'a later tfjs-swa is needed',
-    );
-  }
-  if (typeof state !== 'string') return invalid('state', state, 'a string');
-  if (typeof checksum !== 'string') return invalid('checksum', checksum, '8 hexadecimal digits');
-  return { format, version, state, checksum };
-}
-
-/** The weights' own descriptions have to say what the tree says. */
-function checkSpecs(tensors: readonly TensorSpec[], specs: tf.io.WeightsManifestEntry[]): void {
+/** The weights' own descriptions have to say what the header says. */
+function checkSpecs(entries: Header['entries'], specs: unknown): void {
   const count = Array.isArray(specs) ? specs.length : NaN;
-  if (count !== tensors.length) throw new Error(`it has ${count} weights, not ${tensors.length}`);
-  tensors.forEach((tensor, i) => {
-    const { name, dtype, shape, ...others } = specs[i] ?? ({} as Partial<TensorSpec>);
+  if (count !== entries.length) throw new Error(`it has ${count} weights, not ${entries.length}`);
+  specsOf(entries).forEach((wanted, i) => {
+    const { name, dtype, shape, ...others } = ((specs as unknown[])[i] ??
+      {}) as Partial<tf.io.WeightsManifestEntry>;
     const text = JSON.stringify([name, dtype, shape, ...Object.keys(others)]);
-    const expected = JSON.stringify([weightName(tensor, i), tensor.dtype, tensor.shape]);
+    const expected = JSON.stringify([wanted.name, wanted.dtype, wanted.shape]);
     if (text !== expected) throw new Error(`its weight ${i} is ${text}, not ${expected}`);
   });
 }
 
 /**
- * Cuts the tensors' buffers out of the weight data, first to last. A buffer of just that size is
- * handed over. From a longer one a copy is made, for a view of it would not do: it may lie across
- * 4 bytes, it would keep all of the data alive, and cloning or posting it would clone all of it.
+ * Copies the tensors' bytes out of the weight data, first to last, whatever it was cut into. A view
+ * would not do: it may lie across 4 bytes, it would keep all of the data alive, and cloning or
+ * posting it would clone all of it.
  */
-function cutter(buffers: readonly ArrayBuffer[]): (size: number) => ArrayBuffer {
+function cutter(buffers: readonly ArrayBuffer[]): (size: number) => Uint8Array<ArrayBuffer> {
   let current = 0;
   let used = 0;
   return (size) => {
-    if (used === 0 && size > 0 && buffers[current]!.byteLength === size) return buffers[current++]!;
     const taken = new Uint8Array(size);
     for (let filled = 0; filled < size;) {
       const buffer = buffers[current]!;
@@ -268,6 +243,6 @@ function cutter(buffers: readonly ArrayBuffer[]): (size: number) => ArrayBuffer 
         used = 0;
       }
     }
-    return taken.buffer;
+    return taken;
   };
 }

@@ -1,6 +1,6 @@
 /** What `swaCallback` takes, and its checks that need no optimizer. It knows nothing of `fit`. */
 import { checkLoader, type BnLoader } from '../batchnorm/batches.js';
-import { checkAvgFn, swaAvgFn, type AvgFn } from '../average/average.js';
+import { checkAvgFn, swaAvgFn, type AvgFn } from '../average/avg_fn.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
 import type { RateSettings } from './callback_rates.js';
 import { checkValidationData, type ValidationData } from './evaluation.js';

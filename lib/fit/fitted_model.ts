@@ -1,9 +1,8 @@
 /**
- * A tfjs-layers model that is being fitted, met by its shape alone: what is asked of it, its
- * batch-normalization layers, and when its `fit` has ended. It knows nothing of averages.
+ * A tfjs-layers model that is being fitted, met by its shape alone: what is asked of it, and
+ * when its `fit` has ended. It knows nothing of averages.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { layersOf, type LayerWeight } from '../model/layers.js';
 
 /** What {@link swaCallback} needs of a tfjs-layers model: Sequential or functional. */
 export interface FittedModel {
@@ -24,22 +23,6 @@ export interface Fitting {
 /** The model that trains: a Sequential has one inside (tfjs-layers 4.22, models.ts, `fit`). */
 export function innerOf(model: object): Fitting {
   return (model as { model?: object }).model ?? model;
-}
-
-/** tfjs-layers' BatchNormalization. */
-export interface BnLayer {
-  movingMean: LayerWeight;
-  movingVariance: LayerWeight;
-  momentum: number;
-}
-
-/** The batch-normalization layers whose statistics are to be re-estimated: those not frozen. */
-export function liveBnLayersOf(model: object): BnLayer[] {
-  return layersOf(model).flatMap(({ layer, frozen }) => {
-    const bn = layer as object as BnLayer;
-    const live = layer.getClassName() === 'BatchNormalization' && !frozen && bn.movingMean;
-    return live ? [bn] : [];
-  });
 }
 
 /**

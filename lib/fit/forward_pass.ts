@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { LiveRate } from './callback_rates.js';
-import type { BnLayer } from './fitted_model.js';
+import { movingOf, type BnLayer } from '../batchnorm/layers.js';
 import type { Held, ModelAverage } from './model_average.js';
 
 /** One such epoch, from its begin to its end. */
@@ -21,12 +21,7 @@ export class ForwardPass {
     private readonly layers: readonly BnLayer[],
     private readonly rate: LiveRate,
   ) {
-    this.statistics = new Set(
-      layers.flatMap(({ movingMean, movingVariance }) => [
-        movingMean.read(),
-        movingVariance.read(),
-      ]),
-    );
+    this.statistics = new Set(layers.flatMap(movingOf));
     average.swap();
   }
 

@@ -18,7 +18,6 @@ export class JudgedAverage {
   /** The results of the average as it is, by the number of values that it holds. */
   private last: { count: number; logs: Record<string, number> } | null = null;
   private best: Best | null = null;
-  private disposed = false;
 
   /**
    * @param bnData Batches to re-estimate the statistics with; `null`: there are none.
@@ -57,7 +56,6 @@ export class JudgedAverage {
   }
 
   dispose(): void {
-    this.disposed = true;
     this.best?.held.dispose();
     this.best = null;
   }
@@ -65,7 +63,7 @@ export class JudgedAverage {
   /** Keeps what the model holds if it is better than all before; no number is worse than any. */
   private consider(loss: number, epoch: number): void {
     const { best } = this;
-    if (this.disposed || (best && !Number.isNaN(best.loss) && !(loss < best.loss))) return;
+    if (best && !Number.isNaN(best.loss) && !(loss < best.loss)) return;
     best?.held.dispose();
     this.best = { held: this.average.hold(), loss, epoch };
   }

@@ -3,16 +3,18 @@
  * good. It knows nothing of epochs, data or layers.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { startAverage, updateAverages, type AvgFn } from '../average/average.js';
-import { exchange } from '../average/exchange.js';
+import { startAverages, updateAverages } from '../average/average.js';
+import type { AvgFn } from '../average/avg_fn.js';
+import { checkNotHeld, exchange } from '../average/exchange.js';
 import type { FittedModel } from './fitted_model.js';
+import { alias } from '../state/tensor_data.js';
 
 /** What variables hold at one moment, by reference: what is assigned to them since changes nothing. */
 export class Held {
   private readonly values: tf.Tensor[];
 
   constructor(private readonly variables: readonly tf.Variable[]) {
-    this.values = variables.map((variable) => tf.keep(tf.clone(variable)));
+    this.values = variables.map(alias);
   }
 
   /** Gives the variables what they held. */
@@ -43,12 +45,14 @@ export class ModelAverage {
 
   /** Takes the weights into the average; the first time copies them. */
   update(): void {
+    checkNotHeld(this.weights, 'update the average');
     if (this.n === 0) {
       const weights = new Set(this.model.weights.map((weight) => weight.read() as tf.Variable));
       // Integer state stays the model's latest.
       this.weights = [...weights].filter(({ dtype }) => dtype === 'float32');
-      this.averages = this.weights.map(startAverage);
-    } else updateAverages(this.averages, this.weights, this.n, this.avgFn);
+      this.averages = startAverages(this.weights, this.avgFn) ?? [];
+      if (this.averages.length === 0) return;
+    } else if (!updateAverages(this.averages, this.weights, this.n, this.avgFn)) return;
     this.n += 1;
   }
 

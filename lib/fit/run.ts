@@ -2,18 +2,13 @@
  * One call of `fit`, as `swaCallback` sees it: which epoch averages, which is the forward pass, and
  * what is in the model at the end. It knows nothing of how to average or evaluate.
  */
+import { bnLayersOf, type BnLayer } from '../batchnorm/layers.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { invalid } from '../check.js';
 import { LiveRate, rateAt, scheduleRates, type Rates } from './callback_rates.js';
 import type { Settings } from './callback_options.js';
 import { Evaluation, type ValidationData } from './evaluation.js';
-import {
-  innerOf,
-  liveBnLayersOf,
-  onFitEnd,
-  type BnLayer,
-  type FittedModel,
-} from './fitted_model.js';
+import { innerOf, onFitEnd, type FittedModel } from './fitted_model.js';
 import { ForwardPass } from './forward_pass.js';
 import { JudgedAverage } from './judged_average.js';
 import { ModelAverage } from './model_average.js';
@@ -60,7 +55,7 @@ export class Run {
     if (start >= epochs - 1) {
       invalid('startEpoch', start + 1, `an integer below the number of epochs, ${epochs}`);
     }
-    this.bnLayers = liveBnLayersOf(model);
+    this.bnLayers = bnLayersOf(model).flatMap(({ layer, frozen }) => (frozen ? [] : layer));
     if (validationData !== null && this.bnLayers.length > 0 && bnData === null) {
       throw new Error('validationData requires bnData, since the model has batch normalization');
     }

@@ -4,14 +4,14 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { checkFit } from '../state/check_parts.js';
 import { kindOf } from '../state/tensor_data.js';
-import { isModel, partsOf, within, type LayerLike } from './layers.js';
+import { isModel, layersOf, partsOf, within, type LayerLike } from './layers.js';
 import { ownWeights, type OwnWeight } from './weights.js';
 
 /** Two models of one structure, layer by layer. */
 export interface ModelMatch {
-  /** The layers with weights in them, each with its counterpart. */
-  layers: [LayerLike, LayerLike][];
-  /** By weight of the second model that of the first, in the order of the second's structure. */
+  /** The layers of the target with weights in them, each with its counterpart. */
+  layers: [target: LayerLike, source: LayerLike][];
+  /** By weight of the target that of the source, in the order of the target's structure. */
   weights: Map<tf.Variable, tf.Variable>;
 }
 
@@ -19,59 +19,59 @@ export interface ModelMatch {
  * Matches two models layer by layer. Within a model or layer its parts are matched by their names
  * or properties where these agree; else, as of a second build of the same structure, whose automatic
  * names differ, in order, where the classes agree. Layers without weights count for nothing. Where
- * one layer of the first model stands for two of the second, as in a copy of submodels that share
- * it, both get it.
+ * one layer of the source stands for two of the target, as for a copy of submodels that share it,
+ * both get it.
  *
- * @throws Error that lists by place what is missing in `second`, what is unexpected there and what
- *   is of another class, shape or dtype.
+ * @throws Error that lists by place in the target what is missing in the source, what is unexpected
+ *   there, and what is of another class, shape or dtype.
  */
-export function matchModels(first: object, second: object): ModelMatch {
-  const sides = [new Side(first), new Side(second)] as const;
-  const [one, two] = sides;
+export function matchModels(target: object, source: object): ModelMatch {
+  const [to, from] = [new Side(target), new Side(source)];
   const match: ModelMatch = { layers: [], weights: new Map() };
-  const wanted = new Map<string, string>();
-  const found = new Map<string, string>();
+  const [wanted, found] = [new Map<string, string>(), new Map<string, string>()];
+  const differ = (place: string, is: string, not: string): void => {
+    found.set(place, is);
+    wanted.set(place, not);
+  };
   const met = new Map<object, Set<object>>();
   const visit = (a: LayerLike, b: LayerLike, path: string): void => {
     if (met.get(a)?.has(b)) return;
     met.set(a, (met.get(a) ?? new Set()).add(b));
-    const place = path === '' ? 'the model' : `layer ${path}`;
-    if (classOf(a) !== classOf(b)) {
-      wanted.set(place, classOf(a));
-      found.set(place, classOf(b));
+    const [is, not] = [classOf(b), classOf(a)];
+    if (is !== not) {
+      differ(path === '' ? 'the model' : `layer ${path}`, is, not);
       return;
     }
     match.layers.push([a, b]);
-    const others = new Map(two.own(b).map((weight) => [weight.local, weight]));
-    describe(one.own(a), path, wanted);
-    describe(two.own(b), path, found);
-    for (const { local, variable } of one.own(a)) {
-      const other = others.get(local);
-      if (!other) continue;
-      const known = match.weights.get(other.variable);
-      if (known && known !== variable) {
-        wanted.set(within(path, local), 'two weights');
-        found.set(within(path, local), 'one');
-      }
-      match.weights.set(other.variable, variable);
+    describe(to.own(a), path, wanted);
+    describe(from.own(b), path, found);
+    const given = new Map(from.own(b).map(({ local, variable }) => [local, variable]));
+    for (const { local, variable } of to.own(a)) {
+      const value = given.get(local);
+      if (!value) continue;
+      const known = match.weights.get(variable) ?? value;
+      if (known !== value) differ(within(path, local), 'two weights', 'one');
+      match.weights.set(variable, value);
     }
-    const [left, right] = [one.parts(a), two.parts(b)];
-    const byName = [...left.keys()].every((name) => right.has(name)) && left.size === right.size;
-    const inOrder = [...right.values()];
-    const alike =
-      left.size === right.size &&
-      [...left.values()].every((part, i) => classOf(part) === classOf(inOrder[i]!));
-    [...left].forEach(([name, part], i) => {
-      const other = byName || !alike ? right.get(name) : inOrder[i]!;
+    const [parts, others] = [to.parts(a), from.parts(b)];
+    const inOrder = [...others.values()];
+    const same = parts.size === others.size;
+    const byName = same && [...parts.keys()].every((name) => others.has(name));
+    const byOrder =
+      !byName &&
+      same &&
+      [...parts.values()].every((part, i) => classOf(part) === classOf(inOrder[i]!));
+    [...parts].forEach(([name, part], i) => {
+      const other = byOrder ? inOrder[i]! : others.get(name);
       if (other) visit(part, other, within(path, name));
-      else one.describeAll(part, within(path, name), wanted);
+      else to.describeAll(part, within(path, name), wanted);
     });
-    if (byName || alike) return;
-    for (const [name, part] of right) {
-      if (!left.has(name)) two.describeAll(part, within(path, name), found);
+    if (byOrder) return;
+    for (const [name, other] of others) {
+      if (!parts.has(name)) from.describeAll(other, within(path, name), found);
     }
   };
-  visit(first as LayerLike, second as LayerLike, '');
+  visit(target as LayerLike, source as LayerLike, '');
   checkFit('The weights do not fit', wanted, found);
   return match;
 }
@@ -92,7 +92,7 @@ class Side {
   private readonly known = new Map<object, Map<string, LayerLike>>();
 
   constructor(model: object) {
-    this.weights = ownWeights(model);
+    this.weights = ownWeights(layersOf(model));
   }
 
   own(layer: LayerLike): readonly OwnWeight[] {

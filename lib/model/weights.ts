@@ -8,7 +8,7 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { uniqueNames } from '../state/match_tensors.js';
-import { layersOf, within, type LayerLike, type LayerWeight } from './layers.js';
+import { layersOf, within, type FoundLayer, type LayerLike, type LayerWeight } from './layers.js';
 
 /** A weight of a model. */
 export interface ModelWeight {
@@ -38,11 +38,13 @@ interface Weighted {
  * All weights of a model by layer, each once, in the order of its structure; within a layer those
  * that are trained first, as it added them. What a layer keeps in its own way and only lists under
  * `weights` comes after those, in the order in which it was made.
+ *
+ * @param among The layers of the model, where they are known.
  */
-export function weightsOfModel(model: object): ModelWeight[] {
-  const own = ownWeights(model);
+export function weightsOfModel(model: object, among = layersOf(model)): ModelWeight[] {
+  const own = ownWeights(among);
   const found = new Map<tf.Variable, ModelWeight>();
-  for (const { layer, path } of layersOf(model)) {
+  for (const { layer, path } of among) {
     for (const { local, variable, buffer } of own.get(layer)!) {
       if (found.has(variable)) continue;
       found.set(variable, { name: within(path, local), variable, buffer });
@@ -55,8 +57,8 @@ export function weightsOfModel(model: object): ModelWeight[] {
 }
 
 /** Of every layer its own weights, not those of the layers within it. */
-export function ownWeights(model: object): Map<object, OwnWeight[]> {
-  const layers = layersOf(model).map(({ layer }) => layer as LayerLike & Weighted);
+export function ownWeights(among: readonly FoundLayer[]): Map<object, OwnWeight[]> {
+  const layers = among.map(({ layer }) => layer as LayerLike & Weighted);
   const lists = new Map<object, LayerWeight[]>();
   const buffers = new Set<LayerWeight>();
   const listed = new Set<LayerWeight>();

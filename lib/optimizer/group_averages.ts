@@ -3,12 +3,21 @@
  * them. It knows nothing of steps or of when to average.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { startAverage, updateAverages, type AvgFn } from '../average/average.js';
+import { startAverages, updateAverages } from '../average/average.js';
+import type { AvgFn } from '../average/avg_fn.js';
 import { exchange, setHolder } from '../average/exchange.js';
 import type { Group } from './groups/param_groups.js';
+import type { Keeps } from './groups/save_state.js';
 
 /** The name of a parameter's average in the state. */
-export const BUFFER = 'swa_buffer';
+const BUFFER = 'swa_buffer';
+
+/** What a group has beside what every wrapper keeps. */
+export const keepsAverages = (avgFn: string): Keeps => ({
+  avgFn,
+  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
+  counters: [],
+});
 
 /**
  * Takes the parameters of each group into their averages; the first update copies them.
@@ -21,8 +30,11 @@ export function takeAverages(groups: readonly Group[], avgFn: AvgFn): void {
     const { params, n_avg, averaged, buffers } = group;
     if (!averaged || params.length === 0) continue;
     try {
-      if (n_avg === 0) buffers[BUFFER] = params.map(startAverage);
-      else if (!updateAverages(buffers[BUFFER]!, params, n_avg, avgFn)) continue;
+      if (n_avg === 0) {
+        const started = startAverages(params, avgFn);
+        if (!started) continue;
+        buffers[BUFFER] = started;
+      } else if (!updateAverages(buffers[BUFFER]!, params, n_avg, avgFn)) continue;
       group.n_avg += 1;
     } catch (error) {
       errors.push(error);

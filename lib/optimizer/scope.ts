@@ -8,13 +8,15 @@ import { recordStatistics } from '../batchnorm/statistics.js';
 /** How a wrapper swaps. */
 export interface Swaps {
   /** Whether the other values are in place. */
-  readonly swapped: boolean;
+  swapped: () => boolean;
   /** The variables. */
-  readonly params: readonly tf.Variable[];
+  params: () => readonly tf.Variable[];
   /** Puts the other values in place, if there are any. */
-  swapIn(): void;
-  /** Puts the weights back. Never fails. */
-  swapBack(): void;
+  swapIn: () => void;
+  /** Puts the weights back; never fails. */
+  swapBack: () => void;
+  /** Called when the last scope has ended. */
+  end: () => void;
 }
 
 export class Scope {
@@ -22,11 +24,7 @@ export class Scope {
   private running = 0;
   private restoreStatistics: () => void = () => {};
 
-  /** @param atEnd Called when the last that runs has ended. */
-  constructor(
-    private readonly swaps: Swaps,
-    private readonly atEnd: () => void,
-  ) {}
+  constructor(private readonly swaps: Swaps) {}
 
   /** Whether one runs. */
   get active(): boolean {
@@ -40,10 +38,10 @@ export class Scope {
    */
   async run<T>(f: () => T | Promise<T>): Promise<T> {
     const { swaps } = this;
-    if (!this.active && swaps.swapped) return f();
-    if (!swaps.swapped) swaps.swapIn();
+    if (!this.active && swaps.swapped()) return f();
+    if (!swaps.swapped()) swaps.swapIn();
     if (!this.active) {
-      const { params } = swaps;
+      const params = swaps.params();
       this.restoreStatistics = recordStatistics((variables) =>
         params.some((param) => variables.has(param)),
       );
@@ -58,8 +56,8 @@ export class Scope {
   }
 
   private end(): void {
-    if (this.swaps.swapped) this.swaps.swapBack();
+    if (this.swaps.swapped()) this.swaps.swapBack();
     this.restoreStatistics();
-    this.atEnd();
+    this.swaps.end();
   }
 }

@@ -11,17 +11,16 @@ import {
   swaAvgFn,
   type AvgFn,
   type EmaConfig,
-} from '../average/average.js';
+} from '../average/avg_fn.js';
 import { checkNotHeld } from '../average/exchange.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkLearningRate, shownLearningRate } from '../schedule/learning_rate.js';
 import { deserialized, serialized } from './base/make.js';
-import { assignAverages, BUFFER, swapAverages, takeAverages } from './group_averages.js';
+import { assignAverages, keepsAverages, swapAverages, takeAverages } from './group_averages.js';
 import { GroupedOptimizer } from './grouped_optimizer.js';
 import type { Group, ParamGroup } from './groups/param_groups.js';
-import type { Keeps } from './groups/save_state.js';
-import { Scope, type Swaps } from './scope.js';
+import { Scope } from './scope.js';
 import { checkSchedule, type SWAOptions } from './swa_options.js';
 
 /**
@@ -77,8 +76,20 @@ export class SWA extends GroupedOptimizer {
   readonly swaLr: number | null;
 
   private readonly avgFn: AvgFn;
-  private readonly scope = new Scope(this.swaps(), () => {
-    if (this.isDisposed) super.free();
+  private readonly scope = new Scope({
+    swapped: () => this.swapped,
+    params: () => this.groups.params,
+    swapIn: () => {
+      const left = this.swap().map(({ name }) => name);
+      if (left.length > 0) this.warn(notApplied(left.join(', ')));
+    },
+    swapBack: () => {
+      this.groups.dropDisposed();
+      swapAverages(this.groups.list, this.owner, true);
+    },
+    end: () => {
+      if (this.isDisposed) super.free();
+    },
   });
 
   /**
@@ -245,34 +256,7 @@ export class SWA extends GroupedOptimizer {
     if (!swapped) checkNotHeld(this.groups.params, 'swap', this.owner);
     return swapAverages(list, this.owner, swapped);
   }
-
-  private swaps(): Swaps {
-    const swa = this as SWA;
-    return {
-      get swapped() {
-        return swa.swapped;
-      },
-      get params() {
-        return swa.groups.params;
-      },
-      swapIn() {
-        const left = swa.swap().map(({ name }) => name);
-        if (left.length > 0) swa.warn(notApplied(left.join(', ')));
-      },
-      swapBack() {
-        swa.groups.dropDisposed();
-        swapAverages(swa.groups.list, swa.owner, true);
-      },
-    };
-  }
 }
-
-/** What a group has beside what every wrapper keeps. */
-const keepsAverages = (avgFn: string): Keeps => ({
-  avgFn,
-  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
-  counters: [],
-});
 
 function notApplied(names: string): string {
   return `SWA wasn't applied to param ${names}; skipping it`;

@@ -2,7 +2,7 @@
  * The options of SWA: checks when to average, and decides between automatic and manual mode. It knows
  * nothing of steps or averages.
  */
-import type { AvgFn } from '../average/average.js';
+import type { AvgFn } from '../average/avg_fn.js';
 import { checkNumber } from '../check.js';
 import type { ParamGroupOptions } from './groups/param_groups.js';
 

@@ -1,15 +1,15 @@
 /**
- * A tree of plain data as text and a list of tensors, and back. It knows nothing of files, bytes or
- * optimizers.
+ * A tree of plain data as text and the leaves in it, and back. It knows nothing of files, bytes or
+ * optimizers, nor of what a leaf holds.
  *
  * The text is JSON. What JSON has no word for is a record with the one key `$`: a number
- * (`{"$":"NaN"}`, `Infinity`, `-Infinity`, `-0`), or a tensor without its values
- * (`{"$":{"index":0,"name":"swa_buffer","dtype":"float32","shape":[2,3]}}`). A key of the tree's own
- * that begins with `$` gets another in front.
+ * (`{"$":"NaN"}`, `Infinity`, `-Infinity`, `-0`), or a leaf, a tensor say, by its key among the
+ * leaves and its own name (`{"$":{"tensor":"swa_state.0.swa_buffer","name":"swa_buffer"}}`). A key of
+ * the tree's own that begins with `$` gets another in front.
  */
-import * as tf from '@tensorflow/tfjs-core';
-import { invalid, isCount, shown } from '../check.js';
-import { checkTensorData, type TensorData } from './tensor_data.js';
+import { invalid, shown } from '../check.js';
+import { visitKeys } from './json_text.js';
+import type { TensorData } from './tensor_data.js';
 
 /**
  * A type that a checkpoint can hold: records, lists, strings, numbers, booleans, null and
@@ -28,26 +28,40 @@ export type StateTree<T> = unknown extends T
 /** Levels of records and lists in one another; a state dict has six. */
 const MAX_DEPTH = 64;
 
-/** A tensor's description in the text. */
-export type TensorSpec = Omit<TensorData, 'values'>;
-
-/** The same with its place among the tensors. */
-interface IndexedSpec extends TensorSpec {
-  index: number;
-}
-
 /** The numbers that JSON does not have. */
 const NUMBERS: Record<string, number> = { NaN, Infinity, '-Infinity': -Infinity, '-0': -0 };
+
+/** What a leaf of a tree has at least. */
+export interface Leaf {
+  readonly name: string;
+}
+
+/** A tree taken apart: the text, and by the key that stands for it in there each leaf. */
+export interface FlatState<L extends Leaf> {
+  text: string;
+  leaves: Map<string, L>;
+}
+
+/** Whether a record is a leaf; an Error that begins with the label if it is one with a mistake. */
+export type LeafTest<L extends Leaf> = (
+  value: Record<string, unknown>,
+  label: string,
+) => value is Record<string, unknown> & L;
 
 /**
  * Takes a tree apart.
  *
- * @returns The text and the tensors, in the order of their indices.
+ * @param isLeaf What is no plain data but a leaf.
+ * @returns The text and the leaves in their order. The key of a leaf is its path
+ *   (`swa.swa_state.0.swa_buffer`), with its own name for its place in a list
+ *   (`swa.opt_state.0.accBeta1`); where that is taken, `#2` follows.
  * @throws Error `Invalid state.a[3]: VALUE (expected ...)` for anything that is not plain data.
  */
-export function flatten(state: unknown): { text: string; tensors: TensorData[] } {
-  const tensors: TensorData[] = [];
+export function flatten<L extends Leaf>(state: unknown, isLeaf: LeafTest<L>): FlatState<L> {
+  const leaves = new Map<string, L>();
+  const newKey = keys();
   const above: object[] = [];
+  const path: (string | number)[] = [];
   const encode = (label: string, value: unknown): unknown => {
     if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
     if (typeof value === 'number') {
@@ -59,29 +73,66 @@ export function flatten(state: unknown): { text: string; tensors: TensorData[] }
     }
     if (above.includes(value)) invalid(label, value, 'no cycle');
     if (above.length === MAX_DEPTH) invalid(label, value, `at most ${MAX_DEPTH} levels`);
-    above.push(value);
-    let encoded: unknown;
-    if (Array.isArray(value)) {
-      encoded = Array.from(value, (item, i) => encode(`${label}[${i}]`, item));
-    } else if (ArrayBuffer.isView(value['values'])) {
-      encoded = { $: describe(label, value, tensors.length) };
-      tensors.push(value as unknown as TensorData);
-    } else {
-      encoded = Object.fromEntries(
-        Object.entries(value).map(([key, item]) => {
-          const name = child(label, key);
-          return [checkKey(name, key.startsWith('$') ? `$${key}` : key), encode(name, item)];
-        }),
-      );
+    if (!Array.isArray(value) && isLeaf(value, label)) {
+      const key = newKey(path, value.name);
+      leaves.set(key, value);
+      return { $: { tensor: key, name: value.name } };
     }
+    const within = <T>(
+      step: string | number,
+      name: string,
+      item: unknown,
+      f: (v: unknown) => T,
+    ): T => {
+      path.push(step);
+      const encoded = f(encode(name, item));
+      path.pop();
+      return encoded;
+    };
+    above.push(value);
+    const encoded = Array.isArray(value)
+      ? Array.from(value, (item, i) => within(i, `${label}[${i}]`, item, (v) => v))
+      : Object.fromEntries(
+          Object.entries(value).map(([key, item]) => {
+            const name = child(label, key);
+            const escaped = checkKey(name, key.startsWith('$') ? `$${key}` : key);
+            return within(key, name, item, (v) => [escaped, v] as const);
+          }),
+        );
     above.pop();
     return encoded;
   };
-  return { text: JSON.stringify(encode('state', state)), tensors };
+  return { text: JSON.stringify(encode('state', state)), leaves };
+}
+
+/** Makes keys for leaves: no two alike, and good Unicode, which not all readers do without. */
+function keys(): (path: readonly (string | number)[], name: string) => string {
+  const taken = new Set(['__metadata__']); // a word of safetensors
+  const counts = new Map<string, number>();
+  return (path, name) => {
+    const inList = typeof path.at(-1) === 'number' && name !== '';
+    const steps = inList ? [...path.slice(0, -1), name] : path;
+    const wanted = (steps.join('.') || name || 'tensor').replace(/\p{Surrogate}/gu, '\ufffd');
+    let key = wanted;
+    while (taken.has(key)) {
+      const count = (counts.get(wanted) ?? 1) + 1;
+      counts.set(wanted, count);
+      key = `${wanted}#${count}`;
+    }
+    taken.add(key);
+    return key;
+  };
+}
+
+/** A path, as one would write it. */
+function labelOf(path: readonly (string | number)[]): string {
+  return path.reduce<string>((label, step) => {
+    return typeof step === 'number' ? `${label}[${step}]` : child(label, step);
+  }, 'state');
 }
 
 /** The path of a record's entry, as one would write it. */
-function child(label: string, key: string): string {
+export function child(label: string, key: string): string {
   return /^[A-Za-z_]\w*$/.test(key) ? `${label}.${key}` : `${label}[${JSON.stringify(key)}]`;
 }
 
@@ -96,86 +147,77 @@ function isRecord(value: object): value is Record<string, unknown> {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-function describe(label: string, value: unknown, index: number): IndexedSpec {
-  checkTensorData(label, value);
-  const { name, dtype, shape, values: _, ...others } = value;
-  const stray = Object.keys(others)[0];
-  if (stray !== undefined) {
-    throw new Error(`Unknown ${child(label, stray)} (tensor data has name, dtype, shape, values)`);
-  }
-  return { index, name, dtype, shape };
-}
-
 /**
- * Puts a tree together, but for the tensors' values.
+ * Puts a tree together.
  *
- * @returns The tree, and in the order of their indices the tensors in it, whose `values` are to be
- *   set.
+ * @param leaves By key, each of which the tree has to name once.
+ * @returns The tree; a leaf in it is a copy of the record, under the name that the tree gives it.
  * @throws Error that says what is wrong with the text.
  */
-export function unflatten(text: string): { state: unknown; tensors: TensorSpec[] } {
-  const tensors = new Map<number, TensorSpec>();
-  const decode = (label: string, value: unknown, depth: number): unknown => {
+export function unflatten(text: string, leaves: ReadonlyMap<string, object>): unknown {
+  const left = new Map(leaves);
+  const path: (string | number)[] = [];
+  const bad = (value: unknown, expected: string): never => invalid(labelOf(path), value, expected);
+  const decode = (value: unknown): unknown => {
     if (typeof value === 'number' && !Number.isFinite(value)) {
-      return invalid(label, value, 'a number of float64');
+      return bad(value, 'a number of float64');
     }
     if (typeof value !== 'object' || value === null) return value;
-    if (depth === MAX_DEPTH) return invalid(label, value, `at most ${MAX_DEPTH} levels`);
+    if (!Array.isArray(value) && Object.hasOwn(value, '$')) {
+      return special(labelOf(path), value as { $: unknown }, left);
+    }
+    if (path.length === MAX_DEPTH) return bad(value, `at most ${MAX_DEPTH} levels`);
+    // In place, for it may be long.
+    const record = value as Record<string | number, unknown>;
+    const within = (key: string | number, step: string | number): void => {
+      path.push(step);
+      if (step !== key && !(step as string).startsWith('$')) {
+        bad(key, 'a key that begins with $$');
+      }
+      if (step === '__proto__') bad(step, 'another name');
+      record[key] = decode(record[key]);
+      path.pop();
+    };
     if (Array.isArray(value)) {
-      return value.map((item, i) => decode(`${label}[${i}]`, item, depth + 1));
+      for (let i = 0; i < value.length; i++) within(i, i);
+      return value;
     }
-    if (Object.hasOwn(value, '$')) {
-      const found = special(label, value as { $: unknown });
-      if (typeof found === 'number') return found;
-      const { index, ...tensor } = found;
-      if (tensors.has(index)) invalid(`${label}.index`, index, 'each index once');
-      tensors.set(index, tensor);
-      return tensor;
-    }
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => {
-        const own = key.startsWith('$') ? key.slice(1) : key;
-        const name = child(label, own);
-        if (own !== key && !own.startsWith('$')) invalid(name, key, 'a key that begins with $$');
-        return [checkKey(name, own), decode(name, item, depth + 1)];
-      }),
-    );
+    const keys = Object.keys(record);
+    for (const key of keys) within(key, key.startsWith('$') ? key.slice(1) : key);
+    if (!keys.some((key) => key.startsWith('$'))) return record;
+    return Object.fromEntries(keys.map((key) => [key.replace(/^\$/, ''), record[key]]));
   };
+  visitKeys(text, MAX_DEPTH + 2); // a leaf is a record in a record
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch (error) {
     throw new Error('its state is no JSON', { cause: error });
   }
-  const state = decode('state', parsed, 0);
-  const inOrder = Array.from(
-    { length: tensors.size },
-    (_, i) => tensors.get(i) ?? invalid('state', state, `a tensor ${i} of ${tensors.size}`),
-  );
-  return { state, tensors: inOrder };
+  const state = decode(parsed);
+  const [stray] = left.keys();
+  if (stray !== undefined) throw new Error(`its state does not name the tensor ${shown(stray)}`);
+  return state;
 }
 
-/** What stands for a number that JSON does not have, or for a tensor. */
-function special(label: string, record: { $: unknown }): number | IndexedSpec {
+/** What stands for a number that JSON does not have, or for a leaf, which is then no longer left. */
+function special(
+  label: string,
+  record: { $: unknown },
+  left: Map<string, object>,
+): number | object {
   const { $: value, ...others } = record;
   if (Object.keys(others).length > 0) invalid(label, record, 'no other key beside $');
   if (typeof value === 'string' && Object.hasOwn(NUMBERS, value)) return NUMBERS[value]!;
   if (typeof value !== 'object' || value === null) {
     return invalid(label, value, `a tensor or one of ${Object.keys(NUMBERS).join(', ')}`);
   }
-  const { index, name, dtype, shape, ...rest } = value as Partial<IndexedSpec>;
-  if (!isCount(index)) return invalid(`${label}.index`, index, 'an integer >= 0');
+  const { tensor, name, ...rest } = value as { tensor?: unknown; name?: unknown };
   if (typeof name !== 'string') return invalid(`${label}.name`, name, 'a string');
-  if (dtype !== 'float32' && dtype !== 'int32' && dtype !== 'bool') {
-    return invalid(`${label}.dtype`, dtype, 'float32, int32 or bool');
-  }
-  if (!Array.isArray(shape) || !shape.every(isCount)) {
-    return invalid(`${label}.shape`, shape, 'a list of integers >= 0');
-  }
-  if (!Number.isSafeInteger(4 * tf.util.sizeFromShape(shape))) {
-    invalid(`${label}.shape`, shape, 'fewer values');
-  }
+  const leaf = left.get(tensor as string);
+  if (!leaf) return invalid(`${label}.tensor`, tensor, 'a tensor that is there, each once');
   const stray = Object.keys(rest)[0];
-  if (stray !== undefined) throw new Error(`Unknown ${label}.${stray}: ${shown(rest)}`);
-  return { index, name, dtype, shape };
+  if (stray !== undefined) throw new Error(`Unknown ${child(label, stray)}`);
+  left.delete(tensor as string);
+  return { ...leaf, name };
 }

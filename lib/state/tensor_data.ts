@@ -52,13 +52,21 @@ export function checkAlive(variable: tf.Variable): void {
   if (!isAlive(variable)) throw new Error(`Variable ${variable.name} is disposed`);
 }
 
+/**
+ * A tensor of the same data, kept until it is disposed of. Not by `tf.clone`, which copies on wasm
+ * (tfjs-backend-wasm 4.22, kernels/Identity.ts).
+ */
+export function alias(tensor: tf.Tensor): tf.Tensor {
+  return tf.keep(tf.reshape(tensor, tensor.shape));
+}
+
 /** Copies a tensor to the host; the values are those at the moment of the call. */
 export async function hostData(name: string, tensor: tf.Tensor): Promise<TensorData> {
   const dtype = tensor.dtype as TensorData['dtype'];
   const { shape } = tensor;
   const copied = copiesAtReading(tensor);
   // Held, so that meanwhile nobody writes into it in place, and no disposal ends the reading.
-  const held = tf.keep(tf.clone(tensor));
+  const held = alias(tensor);
   try {
     const data = await tensor.data();
     return { name, dtype, shape: [...shape], values: copied ? data : data.slice() };

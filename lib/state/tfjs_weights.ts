@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid } from '../check.js';
 import type { LiveState, StateEntry, SWAStateDict } from './state_dict.js';
-import { hostData, isVariable, toTensor, type NamedTensor } from './tensor_data.js';
+import { alias, hostData, isVariable, toTensor, type NamedTensor } from './tensor_data.js';
 
 /** The first weight: the tree of the state, in JSON, as the bytes of its text in UTF-8. */
 const TREE = 'swa';
@@ -42,7 +42,7 @@ export async function toWeights(live: LiveState, lent: Lent): Promise<NamedTenso
 
 /** A clone that frees itself once it has been read; of a tensor that is nobody's, the tensor too. */
 function lend(tensor: tf.Tensor, lent: Lent): tf.Tensor {
-  const clone = tf.keep(tf.clone(tensor));
+  const clone = alias(tensor);
   if (!isVariable(tensor)) tensor.dispose();
   lent.add(clone);
   const read = clone.data.bind(clone) as () => Promise<never>;

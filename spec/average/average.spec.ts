@@ -3,7 +3,15 @@ import { assert } from 'chai';
 import fc from 'fast-check';
 import { moveTowards, startAverage, updateAverages } from '../../lib/average/average.js';
 import { avgFnConfig, avgFnKind } from '../../lib/average/avg_fn.js';
-import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
+import {
+  AveragedModel,
+  emaAvgFn,
+  finiteOnly,
+  SWA,
+  swaAvgFn,
+  weightedAvgFn,
+  type AvgFn,
+} from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import {
   assertClose,
@@ -296,6 +304,28 @@ describe('moveTowards', () => {
     }
   });
 
+  it('comes to the same, bit for bit, whoever shares the data', async () => {
+    const size = 65;
+    const next = random(4);
+    const uniform = (): tf.Tensor =>
+      tf.tensor1d(Float32Array.from({ length: size }, () => 2 * next() - 1));
+    const value = own(tf.tidy(() => tf.variable(uniform())));
+    const [alone, shared, started] = tf
+      .tidy(() => [tf.mul(value, 1), tf.mul(value, 1)].map((start) => tf.variable(start)))
+      .concat(startAverage(value))
+      .map(own) as [tf.Variable, tf.Variable, tf.Variable];
+    for (let n = 0; n < 5; n++) {
+      // First by the very value that one of the three shares its data with.
+      if (n > 0) tf.tidy(() => value.assign(uniform()));
+      const alias = tf.clone(shared);
+      moveTowards([alone, shared, started], [value, value, value], 1 / 3);
+      alias.dispose();
+      const expected = await alone.data();
+      assert.deepEqual(await shared.data(), expected);
+      assert.deepEqual(await started.data(), expected);
+    }
+  });
+
   it('never writes through an alias of a target', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom(0, 1, 2, 3)), async (actions) => {
@@ -458,10 +488,12 @@ describe('finiteOnly', () => {
       /^Refused an average of shape \[1\]/,
     );
     assert.deepEqual([...(await buffer.data())], [Math.fround(-3e38)]);
-    // 1e30 + 1e10 * (2e30 - 1e30), by a weight outside of [0, 1]
-    const [near, far] = [variable([1e30]), variable([2e30])];
-    const beyond = finiteOnly(weightedAvgFn(() => 1e10));
-    await assertFails(() => updateAverages([near], [far], 1, beyond), /^Refused an average/);
+    // 1e20 + (2e20 - 1e20) * 1e25, by weights outside of [0, 1]
+    for (const weight of [1e25, -1e25]) {
+      const [near, far] = [variable([1e20]), variable([2e20])];
+      const beyond = finiteOnly(weightedAvgFn(() => weight));
+      await assertFails(() => updateAverages([near], [far], 1, beyond), /^Refused an average/);
+    }
   });
 
   it('takes large values that have a finite average', async () => {
@@ -539,14 +571,33 @@ describe('finiteOnly', () => {
     );
   });
 
-  it('finds a first value that was not finite at the second update', async () => {
+  it('refuses or skips a first value that is not finite, and begins with the next', async () => {
     const v = variable([NaN]);
-    const swa = own(
-      new SWA(tf.train.sgd(0.1), { avgFn: finiteOnly(), paramGroups: [{ params: v }] }),
-    );
-    swa.updateSwa();
-    assign(v, [1]);
-    await assertFails(() => swa.updateSwa(), /^Refused an average of shape \[1\]/);
+    const make = (onNonFinite: 'throw' | 'skip') => {
+      const avgFn = finiteOnly(swaAvgFn(), { onNonFinite });
+      const swa = own(new SWA(tf.train.sgd(0.1), { avgFn, paramGroups: [{ params: v }] }));
+      const averaged = own(new AveragedModel([v], { avgFn }));
+      return { swa, averaged };
+    };
+    const [strict, lenient] = [make('throw'), make('skip')];
+    const message = 'Refused an average of shape [1]: value 1 would make it NaN or infinite';
+    await assertFails(() => strict.swa.updateSwa(), message);
+    await assertFails(() => strict.averaged.updateParameters(), message);
+    const warnings = await warningsOf(() => {
+      lenient.swa.updateSwa();
+      lenient.averaged.updateParameters();
+    });
+    assert.deepEqual(warnings, [`${message}; skipping it, and later ones without a word`]);
+    for (const { swa, averaged } of [strict, lenient]) {
+      assert.deepEqual([swa.paramGroups[0]!.n_avg, averaged.nAveraged], [0, 0]);
+    }
+    assign(v, [2]);
+    for (const { swa, averaged } of [strict, lenient]) {
+      swa.updateSwa();
+      averaged.updateParameters();
+      assert.deepEqual([swa.paramGroups[0]!.n_avg, averaged.nAveraged], [1, 1]);
+      assert.equal((await averaged.module[0]!.data())[0], 2);
+    }
   });
 
   it('refuses what is no function, and options that make no sense', async () => {

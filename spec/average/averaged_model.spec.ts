@@ -443,7 +443,7 @@ describe('AveragedModel', () => {
       unlike.add(tfl.layers.dense({ units: 1, name: 'third' }));
       await assertFails(
         () => averaged.updateParameters(unlike),
-        'The weights do not fit; missing: third/kernel, third/bias',
+        'The weights do not fit; unexpected: third/kernel, third/bias',
       );
       assert.deepEqual(await averaged.stateDict(), before);
     });

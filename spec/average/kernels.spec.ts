@@ -4,7 +4,7 @@ import { assert } from 'chai';
 import { startAverage, updateAverages } from '../../lib/average/average.js';
 import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
 import { fusedUpdate } from '../../lib/average/kernels/fused.js';
-import { skipOnNodeGpu } from '../support/backends.js';
+import { shareOf, skipOnNodeGpu } from '../support/backends.js';
 import { half, own, random } from '../support/support.js';
 
 const SIZES = [0, 1, 3, 4, 5, 63, 64, 65, 65_537];
@@ -166,8 +166,8 @@ describe('fused kernels', () => {
 
   it('reach every value of a tensor that is larger than one dimension of a WebGPU dispatch', async () => {
     const size = 4_200_001; // 65,535 workgroups of 64 values are 4,194,240
-    const value = own(tf.tidy(() => tf.variable(tf.fill([size], 3))));
-    const buffer = own(tf.tidy(() => tf.variable(tf.fill([size], 1))));
+    const value = own(tf.tidy(() => tf.variable(tf.fill([size], 3, 'float32'))));
+    const buffer = own(tf.tidy(() => tf.variable(tf.fill([size], 1, 'float32'))));
     fused(() => updateAverages([buffer], [value], 1, swaAvgFn()));
     const range = own(tf.tidy(() => tf.stack([tf.min(buffer), tf.max(buffer)])));
     assert.deepEqual([...(await read(range))], [2, 2]);
@@ -212,6 +212,30 @@ describe('fused kernels', () => {
     // (1 + 3 + 5) / 3, (2 + 4 + 6) / 3
     assert.deepEqual([...(await read(buffer))], [3, 4]);
     assert.equal(large.size, 5_000_000);
+  });
+
+  it('leave no packed copy behind of an average that predicts between its updates', async () => {
+    // On wasm the copies lie in a memory that only grows: 77 MB of them would not fit into what it has.
+    const { wasm } = tf.backend() as { wasm?: { HEAPU8: Uint8Array } };
+    const bytes = (): number => wasm?.HEAPU8.length ?? tf.memory().numBytes;
+    const size = 256;
+    const next = random(1);
+    const value = own(
+      tf.tidy(() => tf.variable(tf.tensor2d(uniform(size * size, next), [size, size]))),
+    );
+    const buffer = own(tf.tidy(() => tf.variable(tf.mul(value, 2))));
+    const x = own(tf.ones([1, size]));
+    const predict = (): void => {
+      updateAverages([buffer], [value], 9, swaAvgFn());
+      tf.dispose(tf.matMul(x, buffer));
+    };
+    for (let i = 0; i < 5; i++) predict();
+    const before = bytes();
+    fused(() => {
+      for (let i = 0; i < shareOf(300); i++) predict();
+    });
+    assert.equal(bytes(), before);
+    assert.equal(plainUpdates, 0);
   });
 
   it('train an SWA to the averages that the plain ops give', async () => {

@@ -1,6 +1,6 @@
 /**
  * Checkpoints where a browser keeps them: IndexedDB, localStorage, downloads, files that were chosen,
- * and a server. These specs run in Chromium alone.
+ * and a server. These specs run in browsers alone.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';

@@ -30,7 +30,7 @@ const state = {
   odd: [NaN, Infinity, -Infinity, -0, '\u{1F600} "$"', { $: null, $$: true, '': [] }],
 };
 const here = (name: string): URL => new URL(name, import.meta.url);
-await saveStateDict(fileSystem(here('v1.swa')), state);
+await saveStateDict(fileSystem(here('v1.safetensors')), state);
 const handler = new JsonAndBytes();
 await saveStateDict(handler, state);
 writeFileSync(here('v1.json'), `${handler.json}\n`);

@@ -173,6 +173,21 @@ describe('swaCallback: validationData', () => {
     }
   }
 
+  it('evaluates as many examples at once as fit trains on', async () => {
+    const { x, y } = data();
+    const model = measured(bare(tf.train.sgd(0.1)), false);
+    const given: unknown[] = [];
+    const evaluate = model.evaluate.bind(model);
+    model.evaluate = (xs, ys, args) => {
+      given.push(args);
+      return evaluate(xs, ys, args);
+    };
+    const swa = swaCallback(model, { startEpoch: 2, validationData: [x, y] });
+    await model.fit(x, y, { ...FIT, epochs: 3, callbacks: swa });
+    await model.fitDataset(dataset(), { epochs: 3, verbose: 0, callbacks: swa });
+    assert.deepEqual(given, [4, 4, 32, 32].map((batchSize) => ({ batchSize }))); // prettier-ignore
+  });
+
   it('trains as without, bit for bit, and ends with the same averages', async () => {
     const optimizers: Record<string, () => tf.Optimizer> = {
       sgd: () => tf.train.sgd(0.1),
@@ -311,16 +326,22 @@ describe('swaCallback: validationData', () => {
     it('evaluate itself, and dispose() meanwhile', async () => {
       for (const disposes of [false, true]) {
         const tensors = tf.memory().numTensors;
+        const { numDataBuffers } = tf.memory();
+        let evaluations = 0;
         const hand = byHand({ keepBest: true }, () => {
+          if ((evaluations += 1) < 3) return -evaluations;
           if (disposes) hand.swa.dispose();
           else throw new Error('lost');
-          return 1;
+          return -3;
         });
-        if (disposes) await hand.run(7, 1, 5);
-        else await assertFails(() => hand.run(7, 1, 5), 'lost');
-        assert.deepEqual([...(await hand.weight.data())], [disposes ? 5 : 1]);
+        if (disposes) await hand.run(7, 1, 5, 9, 13);
+        else await assertFails(() => hand.run(7, 1, 5, 9, 13), 'lost');
+        assert.equal(evaluations, 3);
+        assert.deepEqual([...(await hand.weight.data())], [disposes ? 13 : 9]);
         hand.swa.dispose();
-        assert.equal(tf.memory().numTensors, tensors + 2); // the weight and the rate
+        // The weight and the rate
+        assert.equal(tf.memory().numTensors, tensors + 2);
+        assert.equal(tf.memory().numDataBuffers, numDataBuffers + 2);
       }
     });
   });

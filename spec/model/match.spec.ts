@@ -164,7 +164,7 @@ describe('matching two models', () => {
             const layers = freezable(i % 2 ? first : second);
             layers[index % layers.length]!.trainable = false;
           });
-          const { weights } = matchModels(first, second);
+          const { weights } = matchModels(second, first);
           assert.sameMembers([...weights.keys()], variablesOf(second));
           assert.sameMembers([...weights.values()], variablesOf(first));
           for (const [to, from] of weights) to.assign(from);
@@ -186,7 +186,7 @@ describe('matching two models', () => {
       return ownModel(tfl.model({ inputs: input, outputs }));
     };
     const [first, second] = [build(['a', 'b']), build(['b', 'a'])];
-    const { weights } = matchModels(first, second);
+    const { weights } = matchModels(second, first);
     const variable = (model: tfl.LayersModel, name: string) =>
       model.getLayer(name).weights[0]!.read() as tf.Variable;
     assert.strictEqual(weights.get(variable(second, 'a')), variable(first, 'a'));
@@ -235,13 +235,13 @@ describe('matching two models', () => {
     };
     const first = both(tower('a', shared), tower('b', shared));
     const second = both(tower('a', dense(2, 'shared')), tower('b', dense(2, 'shared')));
-    const { weights } = matchModels(first, second);
+    const { weights } = matchModels(second, first);
     assert.equal(weights.size, 4);
     assert.deepEqual(new Set(weights.values()), new Set(shared.weights.map((w) => w.read() as tf.Variable))); // prettier-ignore
     await assertFails(
-      () => matchModels(second, first),
+      () => matchModels(first, second),
       'The weights do not fit; of the wrong shape or value: ' +
-        'b/shared/kernel (one, not two weights), b/shared/bias (one, not two weights)',
+        'b/shared/kernel (two weights, not one), b/shared/bias (two weights, not one)',
     );
   });
 });

@@ -78,7 +78,7 @@ describe('a checkpoint of which anything is changed', () => {
 
   it('every bit, every length cut, and a byte more, in a file: the same', async () => {
     await inFolder(async (folder) => {
-      const file = `${folder}/state.swa`;
+      const file = `${folder}/state.safetensors`;
       await saveStateDict(fileSystem(file), before);
       const bytes = readFileSync(file);
       const load = async (what: string, changed: Uint8Array): Promise<void> => {

@@ -10,7 +10,7 @@ import { crc32 } from '../../lib/checkpoint/crc32.js';
 import { effort } from '../support/effort.js';
 import { inFolder, Memory } from '../support/handlers.js';
 
-/** Cases in all; each of the four properties takes a share. */
+/** Cases in all; each property takes a share. */
 const cases = { quick: 2_000, ci: 100_000, soak: 1_000_000 }[effort];
 const share = (part: number): fc.Parameters<unknown> => ({
   numRuns: cases * part,
@@ -100,9 +100,12 @@ function mutated(
   where: number,
   to: unknown,
 ): tf.io.ModelArtifacts {
-  const { state, ...topology } = artifacts.modelTopology as { state: string };
+  const { header, ...topology } = artifacts.modelTopology as { header: string };
+  const { __metadata__: metadata, ...tensors } = JSON.parse(header);
   const copy = structuredClone({
-    state: JSON.parse(state) as unknown,
+    tree: JSON.parse(metadata.tree) as unknown,
+    metadata: metadata as Record<string, unknown>,
+    tensors: tensors as Record<string, unknown>,
     topology: topology as Record<string, unknown>,
     weightSpecs: artifacts.weightSpecs,
     weightData: artifacts.weightData,
@@ -119,17 +122,28 @@ function mutated(
   const [holder, key] = places[where % places.length]!;
   if (to === undefined) Reflect.deleteProperty(holder, key);
   else Object.defineProperty(holder, key, { value: to });
-  const text = JSON.stringify(copy.state) ?? '';
-  const bytes = copy.weightData instanceof ArrayBuffer ? [copy.weightData] : [];
-  const sum = bytes.reduce(
-    (before, buffer) => crc32(new Uint8Array(buffer), before),
-    crc32(new TextEncoder().encode(text)),
-  );
+  const changedMetadata = holder === copy.metadata || (holder as unknown) === copy;
+  const all = {
+    __metadata__: changedMetadata
+      ? copy.metadata
+      : { ...copy.metadata, crc32: '00000000', tree: JSON.stringify(copy.tree) ?? '' },
+    ...copy.tensors,
+  };
+  let text = JSON.stringify(all);
+  text = text.padEnd(Math.ceil(new TextEncoder().encode(text).length / 8) * 8);
   // The checksum fits, unless the thing changed is beside it.
-  const changed = holder === copy.topology || (holder as unknown) === copy;
-  const checksum = sum.toString(16).padStart(8, '0');
+  if (!changedMetadata) {
+    const json = new TextEncoder().encode(text);
+    const length = new Uint8Array(8);
+    new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
+    const bytes = copy.weightData instanceof ArrayBuffer ? new Uint8Array(copy.weightData) : [];
+    const sum = crc32(Uint8Array.from([...length, ...json, ...bytes]));
+    text = text.replace('"crc32":"00000000"', () => {
+      return `"crc32":"${sum.toString(16).padStart(8, '0')}"`;
+    });
+  }
   return {
-    modelTopology: { ...copy.topology, ...(!changed && { checksum }), state: text },
+    modelTopology: { ...copy.topology, header: text },
     weightSpecs: copy.weightSpecs,
     weightData: copy.weightData,
   } as tf.io.ModelArtifacts;
@@ -152,7 +166,7 @@ const junk = fc.oneof(
     '$',
   ),
   fc.constantFrom<unknown>([], {}, [1e9], [65536, 65536], [0, 2 ** 53 - 1], 'NaN', 'int32', 'bool'),
-  fc.constantFrom<unknown>({ $: 'NaN' }, { $: {} }, { $: 1, a: 2 }, '0/x', 'constructor'),
+  fc.constantFrom<unknown>({ $: 'NaN' }, { $: {} }, { $: 1, a: 2 }, 'x', 'constructor'),
   fc.constant(JSON.parse('{"__proto__":{"polluted":1}}') as unknown),
   fc.anything({ maxDepth: 2 }).filter((value) => {
     try {
@@ -187,9 +201,13 @@ describe('fuzzed checkpoints', function () {
       fc.record({
         modelTopology: fc.record({
           format: fc.constant('tfjs-swa checkpoint'),
-          version: fc.oneof(fc.constant(1), fc.anything()),
-          state: fc.oneof(fc.json(), fc.anything()),
-          checksum: fc.string(),
+          header: fc.oneof(
+            fc.json(),
+            fc.anything(),
+            fc
+              .record({ tree: fc.json(), tfjs_swa: fc.constant('1'), crc32: fc.string() })
+              .map((metadata) => JSON.stringify({ __metadata__: metadata })),
+          ),
         }),
         weightSpecs: fc.oneof(fc.constant([]), fc.anything()),
         weightData: fc.oneof(fc.constant(new ArrayBuffer(0)), fc.anything()),
@@ -217,7 +235,7 @@ describe('fuzzed checkpoints', function () {
 
   it(`${cases * 0.1} files with bytes changed, cut or added: refused`, () =>
     inFolder(async (folder) => {
-      const file = `${folder}/state.swa`;
+      const file = `${folder}/state.safetensors`;
       const state = {
         a: [{ name: 'x', dtype: 'float32' as const, shape: [2], values: new Float32Array(2) }],
       };
@@ -233,7 +251,7 @@ describe('fuzzed checkpoints', function () {
       });
       const files = fc.oneof(
         fc.uint8Array(),
-        fc.uint8Array().map((bytes) => Buffer.concat([valid.subarray(0, 16), bytes])),
+        fc.uint8Array().map((bytes) => Buffer.concat([valid.subarray(0, 8), bytes])),
         fc
           .array(change, { minLength: 1, maxLength: 3 })
           .map((list) =>
@@ -252,5 +270,59 @@ describe('fuzzed checkpoints', function () {
         }),
         share(0.1),
       );
+    }));
+
+  it(`${cases * 0.2} headers near to those of others: refused, or loaded as they say`, () =>
+    inFolder(async (folder) => {
+      const file = `${folder}/others.safetensors`;
+      const dtype = fc.constantFrom('F64', 'F32', 'F16', 'BF16', 'I64', 'I32', 'U8', 'BOOL');
+      const widths = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 } as const;
+      const tensors = fc.array(
+        fc.record({
+          name: fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('0', 'crc32', 'toString')),
+          dtype,
+          shape: fc.array(fc.nat(3), { maxLength: 3 }),
+        }),
+        { maxLength: 3 },
+      );
+      const counts = { refused: 0, loaded: 0 };
+      await fc.assert(
+        fc.asyncProperty(tensors, fc.nat(), junk, fc.boolean(), async (list, where, to, change) => {
+          let end = 0;
+          const header = list.map(({ name, dtype, shape }) => {
+            const begin = end;
+            end += shape.reduce((size, length) => size * length, widths[dtype as 'F64']);
+            return [name, { dtype, shape, data_offsets: [begin, end] }] as [string, unknown];
+          });
+          const places = header.flatMap(([, entry]) =>
+            [entry as Record<string, unknown>].flatMap((holder) => [
+              ...Object.keys(holder).map((key) => [holder, key] as const),
+              ...[0, 1].map((key) => [holder['data_offsets'], key] as const),
+            ]),
+          );
+          if (change && places.length > 0) {
+            const [holder, key] = places[where % places.length]! as [
+              Record<string, unknown>,
+              string,
+            ];
+            holder[key] = to;
+          }
+          // By hand, so that a name may stand there twice.
+          const items = header.map(([name, e]) => `${JSON.stringify(name)}:${JSON.stringify(e)}`);
+          const json = Buffer.from(`{${items.join()}}`);
+          const length = Buffer.alloc(8);
+          length.writeBigUInt64LE(BigInt(json.length));
+          writeFileSync(file, Buffer.concat([length, json, Buffer.alloc(end)]));
+          const names = new Set(list.map(({ name }) => Buffer.from(name).toString()));
+          const outcome = await check(loadStateDict(fileSystem(file)));
+          counts[outcome] += 1;
+          const bad = names.size < list.length || names.has('__proto__');
+          if (bad) assert.equal(outcome, 'refused');
+          else if (!change) assert.equal(outcome, 'loaded');
+        }),
+        share(0.2),
+      );
+      assert.isAbove(counts.refused, cases / 50);
+      assert.isAbove(counts.loaded, cases / 50);
     }));
 });

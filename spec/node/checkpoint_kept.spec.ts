@@ -10,7 +10,7 @@ import {
   type TensorData,
 } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
-import { read, readCheckpoint } from '../checkpoints/reader.js';
+import { read } from '../checkpoints/reader.js';
 import { kept } from '../checkpoints/run.js';
 import { JsonAndBytes } from '../support/handlers.js';
 import { assertClose, own } from '../support/support.js';
@@ -40,7 +40,7 @@ describe('a checkpoint of version 1', () => {
   const handler = new JsonAndBytes();
   handler.json = readFileSync(here('v1.json'), 'utf8');
   handler.bytes = readFileSync(here('v1.weights.bin'));
-  const sources = { 'the file': fileSystem(here('v1.swa')), 'JSON and bytes': handler };
+  const sources = { 'the file': fileSystem(here('v1.safetensors')), 'JSON and bytes': handler };
 
   for (const [name, source] of Object.entries(sources)) {
     it(`loads, value for value: ${name}`, async () => {
@@ -71,9 +71,15 @@ describe('a checkpoint of version 1', () => {
 
   it('is read by a second reader, written from the description of the format alone', async () => {
     const file = await loadStateDict<unknown>(sources['the file']);
-    deepStrictEqual(read(readFileSync(here('v1.swa'))), file);
-    const { weightsManifest, ...artifacts } = JSON.parse(handler.json);
-    const weightSpecs = weightsManifest[0].weights;
-    deepStrictEqual(readCheckpoint({ ...artifacts, weightSpecs }, handler.bytes), file);
+    deepStrictEqual(read(readFileSync(here('v1.safetensors'))), file);
+  });
+
+  it('is the same file in one piece and in two', () => {
+    const { modelTopology } = JSON.parse(handler.json) as { modelTopology: { header: string } };
+    const header = Buffer.from(modelTopology.header);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const joined = Buffer.concat([length, header, handler.bytes]);
+    assert.isTrue(joined.equals(readFileSync(here('v1.safetensors'))));
   });
 });

@@ -5,7 +5,10 @@ import { fileSystem } from '../../lib/node.js';
 const [file = '', first = '', length = ''] = process.argv.slice(2);
 const handler = fileSystem(file);
 for (let number = Number(first); ; number++) {
-  const weightData = [1, 2].map(() => new Float64Array(Number(length)).fill(number).buffer);
-  await handler.save!({ modelTopology: { number }, weightSpecs: [], weightData });
+  const weightData = new Float32Array(4 * Number(length)).fill(number).buffer;
+  const weightSpecs = [0, 1].map((i) => {
+    return { name: `x${i}`, dtype: 'float32' as const, shape: [2, Number(length)] };
+  });
+  await handler.save!({ modelTopology: { number }, weightSpecs, weightData });
   writeSync(1, `${number}\n`);
 }

@@ -146,7 +146,7 @@ describe('several groups through model.save, beside the model that was saved', (
     // While both are there either could be meant, and neither is touched.
     const both = () => valuesOf([first, second].flatMap(variablesOf));
     const before = await both();
-    await assertFails(() => swa.swapSwaSgd(), /^No variable is known yet/);
+    await assertFails(() => swa.swapSwaSgd(), /name them with addParamGroup\(\)$/);
     assert.deepEqual(await both(), before);
     first.optimizer.dispose();
     first.dispose();

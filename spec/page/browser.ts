@@ -6,7 +6,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { launchChromium } from '../../scripts/chromium.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { launchChromium } from '../../scripts/browsers/chromium.js';
+import { BROWSERS, type BrowserName, type Tab } from '../../scripts/browsers/tab.js';
 import { buildPage } from '../../examples/page/build.js';
 import { serveFolder } from '../../examples/page/serve.js';
 
@@ -75,6 +77,34 @@ export async function withPage(
     await use({ page, wrong });
   } finally {
     await context.close();
+  }
+}
+
+/**
+ * Opens the page in any browser, with nothing stored, and closes it after `use`.
+ *
+ * @param query The settings of the run.
+ */
+export async function withTab(
+  name: BrowserName,
+  query: string,
+  use: (tab: Tab) => Promise<void>,
+): Promise<void> {
+  const tab = await BROWSERS[name].open();
+  try {
+    await tab.goto(`${address}?${query}`);
+    await use(tab);
+  } finally {
+    await tab.close();
+  }
+}
+
+/** Waits until an expression is true in a tab, and fails if it is not in {@link PATIENCE}. */
+export async function until(tab: Tab, expression: string): Promise<void> {
+  const start = Date.now();
+  while (!(await tab.evaluate(expression))) {
+    assert.isBelow(Date.now() - start, PATIENCE, expression);
+    await pause(100);
   }
 }
 

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,8 +14,15 @@ import {
   type Setting,
 } from '../../examples/demo/checkpoint.js';
 import { errorChart, rateChart, spreadLabels } from '../../examples/demo/charts.js';
-import { noisyLabels, type Images } from '../../examples/demo/data.js';
+import { noisyLabels, uploaded, type Images } from '../../examples/demo/data.js';
 import { METHODS, type Method } from '../../examples/demo/method.js';
+import {
+  createModel,
+  evaluate,
+  l2Regularizer,
+  reestimate,
+  snapshot,
+} from '../../examples/demo/model.js';
 import {
   commandOf,
   parseOptions,
@@ -33,7 +41,7 @@ import { contourLevels, planeChart } from '../../examples/demo/plane_chart.js';
 import { loadImages } from '../../examples/demo/read_images.js';
 import { sentenceOf, summarize, tableOf, wrapped } from '../../examples/demo/report.js';
 import { makeSchedule } from '../../examples/demo/schedule.js';
-import { interval95, mean, standardDeviation, tQuantile } from '../../examples/demo/statistics.js';
+import { interval95, mean, standardDeviation } from '../../examples/demo/statistics.js';
 import {
   planOf,
   runSeed,
@@ -43,7 +51,7 @@ import {
 } from '../../examples/demo/training.js';
 import { saveStateDict } from '../../lib/index.js';
 import { fileSystem } from '../../lib/node.js';
-import { assertClose, assertFails, random } from '../support/support.js';
+import { assertClose, assertFails, own, random, variable } from '../support/support.js';
 
 describe('demo: statistics', () => {
   it('takes mean, standard deviation and interval of 1, 2, 6', () => {
@@ -55,14 +63,15 @@ describe('demo: statistics', () => {
   });
 
   it("has the quantiles of Student's t that tables print", () => {
-    const dfs = [1, 2, 3, 4, 5, 9, 10, 30];
-    const table = [12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.26216, 2.22814, 2.04227];
-    assertClose(
-      dfs.map((df) => tQuantile(df)),
-      table,
-      5e-5,
-    );
-    assertClose([tQuantile(4, 0.99), tQuantile(7, 0.99)], [4.60409, 3.49948], 5e-5);
+    const dfs = [1, 2, 3, 4, 5, 9, 10, 30, 99];
+    const table = [12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.26216, 2.22814, 2.04227, 1.98422];
+    const quantiles = dfs.map((df) => {
+      // Half of the interval is t sd / sqrt(n).
+      const values = Array.from({ length: df + 1 }, (_, i) => i);
+      const [low, high] = interval95(values)!;
+      return (((high - low) / 2) * Math.sqrt(values.length)) / standardDeviation(values)!;
+    });
+    assertClose(quantiles, table, 5e-5);
   });
 
   it('gives one number neither a standard deviation nor an interval', () => {
@@ -318,6 +327,64 @@ const TASK = {
   onEpoch: () => {},
 };
 
+describe('demo: net', () => {
+  it('scores logits: the share of wrong answers, and the likelihood', async () => {
+    const logits = Array.from({ length: 4 }, () => new Array<number>(10).fill(0));
+    logits[1]![7] = Math.log(9); // against nine ones: a half
+    logits[2]![3] = 800; // no overflow: 1, all but
+    const labels = Uint8Array.of(0, 7, 3, 2);
+    const model = { apply: () => tf.tensor2d(logits) } as unknown as tfl.LayersModel;
+    const four = { ...images(4, 1), labels };
+    // A tenth where all are the same, of which the first counts as the answer: wrong for label 2.
+    const { error, nll } = await evaluate(model, four);
+    assertClose([error, nll], [25, (Math.log(10) + Math.LN2 + 0 + Math.log(10)) / 4], 1e-6);
+    logits[2]![5] = NaN;
+    assert.equal((await evaluate(model, four)).error, 50, 'what is no number is no right answer');
+  });
+
+  it('scores the batches that it is handed as the images they were cut from', async () => {
+    const model = own(createModel(5, 1));
+    const some = images(50, 1);
+    const batches = uploaded(some, 20);
+    assert.deepEqual(
+      batches.map(({ shape }) => shape),
+      [
+        [20, 14, 14],
+        [20, 14, 14],
+        [10, 14, 14],
+      ],
+    );
+    await reestimate(model, some);
+    const statistics = await snapshot(model);
+    const score = await evaluate(model, some);
+    assert.deepEqual(await evaluate(model, some, batches), score);
+    await reestimate(model, some, batches);
+    // The second layer sees what the first one makes of each batch: not quite the same.
+    const again = await snapshot(model);
+    assertClose(
+      again.flatMap((values) => [...values]),
+      statistics.flatMap((v) => [...v]),
+      0.5,
+    );
+    assertClose(again[2]!, statistics[2]!, 1e-6);
+    tf.dispose(batches);
+  });
+
+  it("has tfjs's l2 penalty, with the same gradient", () => {
+    const weights = variable([[1, -2, 0.5]]);
+    // 0.1 (1 + 4 + 0.25) and 0.2 w, three times of each.
+    for (const regularizer of [l2Regularizer(0.1), tfl.regularizers.l2({ l2: 0.1 })]) {
+      const { value, grads } = tf.variableGrads(
+        () => tf.mul(3, regularizer.apply(weights)) as tf.Scalar,
+        [weights],
+      );
+      const gradient = grads[weights.name]!;
+      assertClose([...value.dataSync(), ...gradient.dataSync()], [1.575, 0.6, -1.2, 0.3], 1e-6);
+      tf.dispose([value, gradient]);
+    }
+  });
+});
+
 describe('demo: training', () => {
   it('branches exactly: without decay both runs are the same', async () => {
     const schedule = { ...makeSchedule(4, 150), decayingRate: () => 0.1 };
@@ -437,7 +504,7 @@ describe('demo: checkpoint', () => {
 
   const setting: Setting = {
     ...{ seeds: 2, epochs: 6, width: 6, noise: 0.1, method: 'swa' },
-    ...{ backend: 'cpu', running: 'cpu' },
+    ...{ grid: 3, backend: 'cpu', running: 'cpu' },
   };
 
   for (const method of METHODS) {
@@ -493,6 +560,7 @@ describe('demo: checkpoint', () => {
       [{ seeds: 3 }, '--seeds 2, not 3'],
       [{ noise: 0.2, epochs: 8 }, '--epochs 6, not 8; --noise 0.1, not 0.2'],
       [{ method: 'ema', width: 64 }, '--width 6, not 64; --method swa, not ema'],
+      [{ grid: 4 }, '--grid 3, not 4'],
       [{ backend: 'wasm' }, '--backend cpu, not wasm'],
       [{ running: 'wasm' }, 'run on the backend cpu, not wasm'],
     ];
@@ -518,13 +586,13 @@ describe('demo: checkpoint', () => {
     for (const [other, is] of [
       [{ epoch: 3 }, 'something else'],
       [null, 'something else'],
-      [{ kind: 'tfjs-swa demo 2' }, 'tfjs-swa demo 2'],
+      [{ kind: 'tfjs-swa demo 1' }, 'tfjs-swa demo 1'],
     ] as const) {
       await saveStateDict(fileSystem(file), other);
       await refuses(
         setting,
         'is no checkpoint of this demo',
-        ` (expected tfjs-swa demo 1, not ${is})`,
+        ` (expected tfjs-swa demo 2, not ${is})`,
       );
     }
   });
@@ -686,12 +754,13 @@ describe('demo: options', () => {
       width: 64,
       noise: 0.2,
       method: 'swa',
+      grid: 21,
       backend: 'wasm',
       out: 'demo-output',
     });
     assert.equal(
       commandOf({ ...(options as DemoOptions), noise: 0.5, out: "a b'c" }),
-      `npm run demo -- --seeds 3 --epochs 30 --width 64 --noise 0.5 --method swa --backend wasm --out 'a b'\\''c'`,
+      `npm run demo -- --seeds 3 --epochs 30 --width 64 --noise 0.5 --method swa --grid 21 --backend wasm --out 'a b'\\''c'`,
     );
   });
 
@@ -713,6 +782,7 @@ describe('demo: options', () => {
     [['--method', 'SWA'], 'Invalid --method: "SWA" (expected swa, ema or cyclic)'],
     [['--method', ''], 'Invalid --method: "" (expected swa, ema or cyclic)'],
     [['--method', 'toString'], 'Invalid --method: "toString" (expected swa, ema or cyclic)'],
+    [['--grid', '2'], 'Invalid --grid: "2" (expected an integer from 3 to 100)'],
     [['--backend', 'webgl'], 'Invalid --backend: "webgl" (expected wasm or cpu)'],
     [['--out', ''], 'Invalid --out: "" (expected the name of a folder)'],
     [
@@ -806,7 +876,7 @@ describe('demo: the command', () => {
     const { code, stdout, stderr } = await run(['--help']);
     assert.deepEqual([code, stderr], [0, '']);
     for (const name of [
-      ...['seeds', 'epochs', 'width', 'noise', 'method', 'backend', 'out'],
+      ...['seeds', 'epochs', 'width', 'noise', 'method', 'grid', 'backend', 'out'],
       ...['checkpoint', 'help'],
     ]) {
       assert.include(stdout, `--${name} `);
@@ -822,7 +892,7 @@ describe('demo: the command', () => {
   });
 
   /** A little run from its start to its end, which two specs look at. */
-  const little = ['--seeds', '2', '--epochs', '2', '--width', '4'];
+  const little = ['--seeds', '2', '--epochs', '2', '--width', '4', '--grid', '3'];
   const unbrokenRun = once(async () => {
     const out = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-demo-'));
     return { out, ...(await run([...little, '--out', out])) };
@@ -863,7 +933,7 @@ describe('demo: the command', () => {
     const results = JSON.parse(readFileSync(path.join(out, 'results.json'), 'utf8'));
     assert.equal(
       results.command,
-      `npm run demo -- --seeds 2 --epochs 2 --width 4 --noise 0.2 --method swa --backend wasm --out ${out}`,
+      `npm run demo -- --seeds 2 --epochs 2 --width 4 --noise 0.2 --method swa --grid 3 --backend wasm --out ${out}`,
     );
     assert.include(stdout, tableOf(results.summary));
     assert.include(stdout, wrapped(results.sentence));
@@ -881,7 +951,7 @@ describe('demo: the command', () => {
     const { plane } = results;
     assertClose([plane.average.x, plane.average.y, plane.decay.y], [0, 0, 0], 1e-5);
     assert.isTrue(plane.decay.x > 0 && plane.start.y > 0);
-    assert.equal(plane.errors.length, plane.grid.columns * plane.grid.rows);
+    assert.deepEqual([plane.grid.columns, plane.grid.rows, plane.errors.length], [3, 2, 6]);
     assert.deepEqual(plane.path[0], plane.start);
   });
 

@@ -26,9 +26,10 @@ const RUN_BY = {
   node_script: 'this',
   page: 'page/*.spec.ts',
   schedules: 'this',
+  target_network: 'this',
   torch_swa_utils: 'this',
   training_loop: 'this',
-  vite_page: 'scripts/apps.ts',
+  vite_page: 'scripts/apps/bundlers.ts',
 };
 /** Where a user starts: short enough to be read at one go. */
 const STARTS = ['layers_fit', 'node_script', 'training_loop', 'vite_page'] as const;
@@ -104,6 +105,14 @@ describe('examples', function () {
     const [constant, constantAverage, cyclic, cyclicAverage] = losses;
     assert.isAtMost(constantAverage!, constant!);
     assert.isAtMost(cyclicAverage!, cyclic!);
+  });
+
+  it('target_network: the pole stays up longer than at the start; under 80 lines', async () => {
+    const text = readFileSync(path.join(root, 'examples/target_network/main.ts'), 'utf8');
+    assert.isBelow(text.trimEnd().split('\n').length, 80);
+    const output = await run('target_network');
+    const [first, last] = [...output.matchAll(/a mean return of (\d+\.\d)/g)].map(([, r]) => Number(r)); // prettier-ignore
+    assert.isAbove(last!, 3 * first!);
   });
 
   it('schedules: draws both pictures, as SVG and PNG', async () => {

@@ -1,6 +1,6 @@
 /**
- * What spec/support/setup.ts is in Node, in a page: scripts/browser.ts bundles this before the specs, serves
- * both and opens them as `/?backend=NAME&grep=PATTERN`. What mocha says goes to its `print`.
+ * What spec/support/setup.ts is in Node, in a page: scripts/tests/browser.ts bundles this before the
+ * specs, opens browser.html with `?backend=NAME&grep=PATTERN`, and asks for news until all have run.
  */
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
@@ -11,13 +11,14 @@ import '@tensorflow/tfjs-layers'; // registers the gradients of tfjs-core
 import { assert } from 'chai';
 import { rootHooks } from './hooks.js';
 
-declare const print: (line: string) => void;
+/** See browser.html. */
+declare const news: { lines: string[]; failures: number | null };
 
 const query = new URLSearchParams(location.search);
 
 async function startBackend(): Promise<void> {
   const name = query.get('backend')!;
-  setWasmPaths('/wasm/');
+  setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
   // Else both run their kernels in JavaScript where tensors are small, as most are here.
   for (const flag of ['WEBGL_CPU_FORWARD', 'WEBGPU_CPU_FORWARD']) tf.env().set(flag, false);
   assert.isTrue(await tf.setBackend(name), `backend ${name} does not start`);
@@ -26,7 +27,7 @@ async function startBackend(): Promise<void> {
 }
 
 Mocha.reporters.Base.consoleLog = (format = '', ...values: unknown[]) => {
-  print(String(format).replace(/%[sd]/g, () => String(values.shift())));
+  news.lines.push(String(format).replace(/%[sd]/g, () => String(values.shift())));
 };
 mocha.setup({
   ui: 'bdd',
@@ -37,3 +38,5 @@ mocha.setup({
   grep: query.get('grep') ?? '',
   rootHooks: rootHooks(startBackend),
 });
+// After the specs, which the bundle has below this file.
+addEventListener('load', () => mocha.run((count) => (news.failures = count)));

@@ -1,4 +1,4 @@
-/** What specs read with `node:fs`, in a page: scripts/browser.ts serves the same files to it. */
+/** What specs read with `node:fs`, in a page: scripts/tests/browser.ts serves the same files to it. */
 export function readFileSync(url: URL): string {
   const request = new XMLHttpRequest();
   request.open('GET', url, false);

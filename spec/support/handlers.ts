@@ -13,8 +13,6 @@ const SAVED: tf.io.SaveResult = {
 export class Memory implements tf.io.IOHandler {
   artifacts: tf.io.ModelArtifacts = {};
 
-  constructor(readonly takesBufferList = false) {}
-
   async save(artifacts: tf.io.ModelArtifacts): Promise<tf.io.SaveResult> {
     this.artifacts = artifacts;
     return SAVED;

@@ -124,13 +124,5 @@ export function disposeBare(optimizer: tf.Optimizer): void {
   tf.dispose((optimizer as unknown as { c: tf.Tensor }).c);
 }
 
-/** Uniform numbers in [0, 1) that are the same in every run (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+/** Uniform numbers in [0, 1) that are the same in every run: the demo's. */
+export { randomNumbers as random } from '../../examples/demo/random.js';

@@ -7,7 +7,8 @@
  * What a kernel promises:
  * - The result is that of the plain ops within one float32 rounding, in NaN and infinity too. (Two on
  *   tfjs-node, see node.ts; and cpu, which rounds once at the end, stays finite where `value - average`
- *   alone is beyond float32.)
+ *   alone is beyond float32.) It depends on values and weight alone: where a kernel refuses because
+ *   of who holds the data, its results are those of the plain ops bit for bit.
  * - Nobody sees an old value or a new one too early. It never writes through an alias: a tensor that
  *   shares the average's data (a clone, a reshape, the variable that the average started from), and an
  *   array that the backend handed out or was handed, keep their values; in place therefore only where

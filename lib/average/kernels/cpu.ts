@@ -1,7 +1,9 @@
 /**
  * The fused update on the cpu backend: one unrolled loop over its typed arrays. It knows nothing of
- * averages beyond the weight.
+ * averages beyond the weight. As it rounds otherwise than the plain ops, it refuses nothing that occurs:
+ * the result must not depend on who else holds the data, or a resumed run would be another one.
  */
+import * as tf from '@tensorflow/tfjs-core';
 import { hasMethods, type CountsReferences, type Update } from './contract.js';
 import { untilAsked } from './patches.js';
 
@@ -27,16 +29,20 @@ export function cpuAverage(backend: CpuBackend, weight: number): Update | null {
   if (!hasMethods(backend, 'refCount') || !hasMethods(data, 'get')) return null;
   const share = Math.fround(weight); // as the plain ops have it, in a tensor
   return (average, value) => {
-    if (backend.refCount(average.dataId) !== 1) return false;
     const entry = data.get(average.dataId);
     const current = data.get(value.dataId)?.values;
     const own = entry && unseen.get(entry);
     const seen = own ?? entry?.values;
     if (!(seen instanceof Float32Array && current instanceof Float32Array)) return false;
     if (seen.length !== current.length) return false;
-    const values = own ?? seen.slice();
+    const isAlone = backend.refCount(average.dataId) === 1;
+    const values = own && isAlone ? own : seen.slice();
     average16(values, current, share);
-    if (!own) {
+    if (!isAlone) {
+      const next = tf.tensor(values, average.shape);
+      average.assign(next);
+      next.dispose();
+    } else if (!own) {
       unseen.set(entry!, values);
       untilAsked(
         entry!,

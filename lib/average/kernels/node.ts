@@ -10,7 +10,7 @@
  * numbers of float32 it differs from the plain ops: an average that is infinite stays so, where the plain
  * ops make NaN of it, and becomes so where `average + a * value` is beyond 3.4e38.
  */
-import type { TensorInfo } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { hasMethods, type CountsReferences, type Update } from './contract.js';
 import { untilAsked } from './patches.js';
 
@@ -55,7 +55,7 @@ interface NodeBackend extends CountsReferences {
   binding?: Partial<Binding>;
   isUsingGpuDevice?: boolean;
   tensorMap?: { get(dataId: object): Entry | undefined };
-  getInputTensorIds?(tensors: TensorInfo[]): number[];
+  getInputTensorIds?(tensors: tf.TensorInfo[]): number[];
 }
 
 /** The name that has TensorFlow make a new variable each time (its `ResourceHandle`). */
@@ -80,7 +80,11 @@ export function nodeAverage(backend: NodeBackend, weight: number): Update | null
   // TensorFlow has the op for processors alone (2.x, training_ops.cc, `REGISTER_KERNELS(CPU, float)`).
   if (isUsingGpuDevice !== false) return null;
   return (average, value) => {
-    if (backend.refCount(average.dataId) !== 1 || weight < LEAST || weight > MOST) return false;
+    if (weight < LEAST || weight > MOST || average === value) return false;
+    // Not left to the plain ops, which round otherwise: a resumed run would be another one.
+    if (backend.refCount(average.dataId) !== 1) {
+      tf.tidy(() => average.assign(tf.mul(average, 1)));
+    }
     const entry = tensorMap.get(average.dataId);
     if (!entry || !Array.isArray(entry.shape)) return false;
     let variable = variables.get(entry);

@@ -1,18 +1,17 @@
 /**
- * Uses the packed package as an app does: in Node 20, 22 and 24; in headless Chromium, in a page and
- * in a module worker, bundled by esbuild, Vite and webpack; in a page with an import map; and in
+ * Uses the packed package as an app in a browser does, in headless Chromium: in a page and in a
+ * module worker, bundled by esbuild, Vite and webpack; in a page with an import map; and in
  * examples/vite_page.
  */
-import { context } from 'esbuild';
-import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Browser } from 'playwright-core';
+import { launchChromium } from '../browsers/chromium.js';
+import { serve } from '../browsers/serve.js';
 import { bin, inApp, root, versionsHere, type App } from './app.js';
-import { launchChromium } from './chromium.js';
-import { browserProgram, nodeProgram } from './program.js';
+import { browserProgram } from './program.js';
 
-/** What is installed in the app alone, so that `npm ci` stays quick; Vite's version is the example's. */
-const NODES = ['20.20.2', '22.23.3', '24.21.0'];
+/** Installed in the app alone, so that `npm ci` stays quick; Vite's version is the example's. */
 const WEBPACK = '5.112.2';
 
 const EXAMPLE = path.join(root, 'examples', 'vite_page');
@@ -21,37 +20,14 @@ const example = JSON.parse(readFileSync(path.join(EXAMPLE, 'package.json'), 'utf
   devDependencies: Record<string, string>;
 };
 
-/** Node itself, as npm has it for this platform: the packages of which its package `node` is made. */
-const nodePackage = `node-${process.platform}-${process.arch}`;
-const nodeAlias = (version: string): string => `node-${version.split('.')[0]!}`;
-
 function installAll(app: App): void {
   const tfjs = ['core', 'layers', 'backend-cpu', 'backend-webgl'];
-  app.install(
-    {
-      ...example.dependencies,
-      ...example.devDependencies,
-      ...versionsHere(...tfjs.map((name) => `@tensorflow/tfjs-${name}`)),
-      webpack: WEBPACK,
-    },
-    Object.fromEntries(NODES.map((v) => [nodeAlias(v), `npm:${nodePackage}@${v}`])),
-  );
-}
-
-/** Runs it as ESM and as CJS in each Node, and says which could not be had: in CI that is an error. */
-function runInNodes({ folder, write, run }: App): void {
-  write('app.mjs', nodeProgram('esm'));
-  write('app.cjs', nodeProgram('cjs'));
-  const missing = NODES.filter((version) => {
-    const node = path.join(folder, 'node_modules', nodeAlias(version), 'bin', 'node');
-    if (!existsSync(node)) return true;
-    for (const file of ['app.mjs', 'app.cjs']) run(`Node ${version}, ${file}`, node, file);
-    return false;
+  app.install({
+    ...example.dependencies,
+    ...example.devDependencies,
+    ...versionsHere(...tfjs.map((name) => `@tensorflow/tfjs-${name}`)),
+    webpack: WEBPACK,
   });
-  if (missing.length === 0) return;
-  const message = `left out Node ${missing.join(', ')}: npm has no ${nodePackage} of that version`;
-  if (process.env['CI']) throw new Error(message);
-  console.log(`- ${message}`);
 }
 
 /** A page whose `outcome` is that of the program in it and in a worker. */
@@ -191,7 +167,6 @@ async function open(browser: Browser, url: string, expression: string): Promise<
 
 await inApp(async (app) => {
   installAll(app);
-  runInNodes(app);
 
   writePage(app);
   for (const [name, bundle] of Object.entries(BUNDLERS)) {
@@ -209,11 +184,10 @@ await inApp(async (app) => {
     '--logLevel=error',
   );
 
-  const server = await context({});
+  const server = await serve(app.folder);
   const browser = await launchChromium();
   try {
-    const { port } = await server.serve({ servedir: app.folder, host: '127.0.0.1' });
-    const at = (folder: string) => `http://127.0.0.1:${port}/${folder}/`;
+    const at = (folder: string) => `${server.address}${folder}/`;
     for (const folder of [...Object.keys(BUNDLERS).map((name) => `built/${name}`), 'map']) {
       console.log(`- Chromium, ${folder}`);
       const outcome = await open(browser, at(folder), 'window.outcome');
@@ -230,6 +204,6 @@ await inApp(async (app) => {
     if (!(averages! < last!)) throw new Error('The averages are no better');
   } finally {
     await browser.close();
-    await server.dispose();
+    await server.close();
   }
 });

@@ -1,24 +1,10 @@
 /** Chromium as the specs run it: where it is, and how it is started. */
-import { accessSync, constants } from 'node:fs';
-import path from 'node:path';
 import { chromium, type Browser } from 'playwright-core';
+import { onPath } from './programs.js';
 
 /** The file of the browser: CHROMIUM, or a Chromium or Chrome on the PATH; else undefined. */
 export function findChromium(): string | undefined {
-  const { CHROMIUM, PATH = '' } = process.env;
-  if (CHROMIUM) return CHROMIUM;
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  const files = PATH.split(path.delimiter).flatMap((at) =>
-    names.map((name) => path.join(at, name)),
-  );
-  return files.find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return process.env['CHROMIUM'] ?? onPath('chromium', 'chromium-browser', 'google-chrome');
 }
 
 /**

@@ -3,11 +3,19 @@
  * knows nothing of what the app does.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-export const root = path.dirname(import.meta.dirname);
+export const root = path.join(import.meta.dirname, '../..');
 
 /** A tool of this repository. */
 export const bin = (name: string): string => path.join(root, 'node_modules', '.bin', name);
@@ -29,37 +37,57 @@ export interface App {
   readonly write: (file: string, text: string) => void;
   /** Says what is done and runs a command in the folder; throws if it fails. */
   readonly run: (what: string, command: string, ...args: string[]) => void;
+  /** The same with BACKEND in its environment. */
+  readonly runOn: (backend: string, what: string, command: string, ...args: string[]) => void;
   /**
-   * Installs the tarball and packages from the registry: versions by name. It is no failure if
-   * those of `optional` cannot be had; they are not there then.
+   * Installs the tarball and packages from the registry, versions by name, and nothing else. It is
+   * no failure if those of `optional` cannot be had; they are not there then.
    */
   readonly install: (packages: Record<string, string>, optional?: Record<string, string>) => void;
+}
+
+/** Puts the package into a folder as npm packs it: PACKED, where that names it, else packed anew. */
+function pack(folder: string): string {
+  const { PACKED } = process.env;
+  if (PACKED) {
+    copyFileSync(PACKED, path.join(folder, path.basename(PACKED)));
+  } else {
+    console.log('- pack');
+    execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: 'ignore' });
+  }
+  const [tarball] = readdirSync(folder);
+  if (tarball === undefined) throw new Error('npm pack gave nothing');
+  return tarball;
 }
 
 /** Makes the app, hands it to `use`, and clears it away. */
 export async function inApp(use: (app: App) => void | Promise<void>): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
   try {
-    console.log('- pack');
-    execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: 'ignore' });
-    const [tarball] = readdirSync(folder);
-    if (tarball === undefined) throw new Error('npm pack gave nothing');
+    const tarball = pack(folder);
 
     const write: App['write'] = (file, text) => {
       mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
       writeFileSync(path.join(folder, file), text);
     };
-    const run: App['run'] = (what, command, ...args) => {
+    const execute = (what: string, command: string, args: string[], more = {}): void => {
       console.log(`- ${what}`);
-      execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
+      const env = { ...process.env, ...more };
+      execFileSync(command, args, { cwd: folder, env, stdio: ['ignore', 'inherit', 'inherit'] });
     };
+    const run: App['run'] = (what, command, ...args) => execute(what, command, args);
+    const runOn: App['runOn'] = (backend, what, command, ...args) =>
+      execute(`${what}, ${backend}`, command, args, { BACKEND: backend });
     const install: App['install'] = (packages, optionalDependencies = {}) => {
       const dependencies = { ...packages, 'tfjs-swa': `file:${tarball}` };
       const manifest = { name: 'app', private: true, dependencies, optionalDependencies };
       write('package.json', JSON.stringify(manifest));
+      for (const before of ['node_modules', 'package-lock.json']) {
+        rmSync(path.join(folder, before), { recursive: true, force: true });
+      }
       run('install', 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund');
     };
-    await use({ folder, tarball, write, run, install });
+    await use({ folder, tarball, write, run, runOn, install });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
