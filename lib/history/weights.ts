@@ -42,7 +42,7 @@ export class HistoryWeights {
       const trained = trainedBy(model);
       this.averaged = all.filter(({ variable }) => trained.has(variable) && isFloat(variable));
       const moving = bnLayersOf(model).flatMap(({ layer }) => movingOf(layer));
-      const buffers = all.filter(({ buffer, variable }) => buffer && !trained.has(variable));
+      const buffers = all.filter(({ buffer }) => buffer);
       const listed = new Set(all.map(({ variable }) => variable));
       const others = [...new Set(moving)].filter((variable) => !listed.has(variable)).map(named);
       this.statistics = unique([...buffers, ...others]);
