@@ -5,12 +5,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { startAverage } from '../average/average.js';
 import { checkInteger, checkKeys, invalid, isCount } from '../check.js';
+import type { NamedVariable } from '../model/model_or_list.js';
 import { matchByName, matchByRule, type LoadReport } from '../state/match_tensors.js';
 import { checkTensorData, hostData, toVariable, type TensorData } from '../state/tensor_data.js';
 import type { WeightAverage } from '../state/weight_average.js';
 import { Chosen, type WindowScore } from './chosen.js';
 import type { Segment } from './segments.js';
-import type { HistoryWeights, NamedVariable } from './weights.js';
+import type { HistoryWeights } from './weights.js';
 
 /** A segment as plain data. */
 export interface SegmentState extends WeightAverage {

@@ -2,27 +2,23 @@
  * What of a model, or of a list of variables, a WeightHistory averages, and the moving statistics
  * that belong to it. It knows nothing of averages.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
+import type * as tf from '@tensorflow/tfjs-core';
 import { bnLayersOf, movingOf } from '../batchnorm/layers.js';
-import { invalid } from '../check.js';
-import { isLayer } from '../model/layers.js';
-import { checkList, isList } from '../model/model_or_list.js';
+import {
+  checkList,
+  checkModel,
+  isList,
+  type NamedVariable,
+  type WeightedModel,
+} from '../model/model_or_list.js';
 import { weightsOfModel } from '../model/weights.js';
 import { uniqueNames, type Described } from '../state/match_tensors.js';
 import { checkAlive } from '../state/tensor_data.js';
 
 /** What a WeightHistory needs of a tfjs-layers model: Sequential or functional. */
-export interface HistoryModel {
-  /** All weights, trainable or not. */
-  readonly weights: readonly { read(): tf.Tensor }[];
-  /** Those that are trained at the moment. */
+export interface HistoryModel extends WeightedModel {
+  /** Those weights that are trained at the moment. */
   readonly trainableWeights: readonly { read(): tf.Tensor }[];
-}
-
-/** A variable and what it is matched by. */
-export interface NamedVariable extends Described {
-  readonly variable: tf.Variable;
 }
 
 export class HistoryWeights {
@@ -41,16 +37,12 @@ export class HistoryWeights {
       this.averaged = [...new Set(checkList(model))].filter(isFloat).map(named);
       this.statistics = [];
     } else {
-      const { weights, trainableWeights } = Object(model) as Partial<HistoryModel>;
-      if (!isLayer(model) || !Array.isArray(weights) || !Array.isArray(trainableWeights)) {
-        invalid('model', model, 'a tfjs-layers model or a list of variables');
-      }
-      this.model = model;
+      this.model = checkModel(model);
       const all = weightsOfModel(model).map((weight) => ({ ...weight, ...kind(weight.variable) }));
       const trained = trainedBy(model);
       this.averaged = all.filter(({ variable }) => trained.has(variable) && isFloat(variable));
       const moving = bnLayersOf(model).flatMap(({ layer }) => movingOf(layer));
-      const buffers = all.filter(({ buffer, variable }) => buffer && !trained.has(variable));
+      const buffers = all.filter(({ buffer }) => buffer);
       const listed = new Set(all.map(({ variable }) => variable));
       const others = [...new Set(moving)].filter((variable) => !listed.has(variable)).map(named);
       this.statistics = unique([...buffers, ...others]);

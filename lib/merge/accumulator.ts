@@ -5,8 +5,8 @@
 import { invalid } from '../check.js';
 import { matchByRule, type Described } from '../state/match_tensors.js';
 import type { TensorData } from '../state/tensor_data.js';
-import { checkWeights } from './weights.js';
 import type { WeightAverage } from '../state/weight_average.js';
+import { checkWeights } from './weights.js';
 
 /** A weight that is summed up. */
 interface Sum extends Described {

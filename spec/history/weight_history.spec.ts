@@ -149,6 +149,31 @@ describe('WeightHistory', () => {
     assert.lengthOf((await history.average(1)).weights, 4);
   });
 
+  it('leaves out integer weights, trainable or not', async () => {
+    /** Counts in a weight that claims to be trainable. */
+    class Counting extends tfl.layers.Layer {
+      static readonly className = 'Counting';
+      override build(): void {
+        for (const dtype of ['int32', 'float32'] as const) {
+          this.addWeight(dtype, [1], dtype, tfl.initializers.ones(), undefined, true);
+        }
+        this.built = true;
+      }
+      override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+        return inputs;
+      }
+    }
+    const model = own(tfl.sequential({ layers: [new Counting({ inputShape: [1], name: 'own' })] }));
+    assert.lengthOf(model.trainableWeights, 2);
+    const history = own(new WeightHistory(model));
+    history.update();
+    const { weights } = await history.average(1);
+    assert.deepEqual(
+      weights.map(({ name }) => name),
+      ['own/float32'],
+    );
+  });
+
   it('names a variable that was disposed, and changes nothing', async () => {
     const [a, b] = [variable([1]), tf.tidy(() => tf.variable(tf.scalar(1)))];
     const history = own(new WeightHistory([a, b]));
@@ -245,6 +270,7 @@ describe('WeightHistory', () => {
     const history = own(new WeightHistory([b, a]));
     history.update();
     set(a, 5);
+    set(b, 5);
     await history.choose(() => 1);
     b.dispose();
     history.swap();
