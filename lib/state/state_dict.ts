@@ -45,11 +45,37 @@ export interface SWAStateDict {
 /** A named part of a state: still a tensor of the optimizer's, or plain data already. */
 export type StateEntry = NamedTensor | TensorData;
 
-/** A state whose tensors may still be the wrapper's own. */
-export interface LiveState {
-  opt_state: Record<string, StateEntry[] | Promise<StateEntry[]>>;
-  swa_state: Record<string, Record<string, StateEntry>>;
+/** A state with something else in place of each tensor's data. */
+export interface StateOf<T> {
+  opt_state: Record<string, T[] | Promise<T[]>>;
+  swa_state: Record<string, Record<string, T>>;
   param_groups: ParamGroupState[];
+}
+
+/** A state whose tensors may still be the wrapper's own. */
+export type LiveState = StateOf<StateEntry>;
+
+/** Puts something else in place of each tensor; what need not be waited for is asked for at once. */
+export async function mapState<T, U>(
+  { opt_state, swa_state, param_groups }: StateOf<T>,
+  map: (tensor: T) => U | Promise<U>,
+): Promise<StateOf<U>> {
+  const [optimizers, averages] = await Promise.all([
+    mapRecord(opt_state, async (entries) => {
+      const list = Array.isArray(entries) ? entries : await entries;
+      return Promise.all(list.map(map));
+    }),
+    mapRecord(swa_state, (buffers) => mapRecord(buffers, map)),
+  ]);
+  return { opt_state: optimizers, swa_state: averages, param_groups };
+}
+
+async function mapRecord<T, U>(
+  record: Record<string, T>,
+  map: (value: T) => U | Promise<U>,
+): Promise<Record<string, U>> {
+  const entries = Object.entries(record).map(async ([key, value]) => [key, await map(value)]);
+  return Object.fromEntries(await Promise.all(entries)) as Record<string, U>;
 }
 
 /** What a group keeps beside what every group does. */

@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid } from '../check.js';
-import type { LiveState, StateEntry, SWAStateDict } from './state_dict.js';
+import { mapState, type LiveState, type StateOf, type SWAStateDict } from './state_dict.js';
 import { alias, hostData, isVariable, toTensor, type NamedTensor } from './tensor_data.js';
 
 /** The first weight: the tree of the state, in JSON, as the bytes of its text in UTF-8. */
@@ -21,23 +21,14 @@ export type Lent = Set<tf.Tensor>;
  */
 export async function toWeights(live: LiveState, lent: Lent): Promise<NamedTensor[]> {
   const tensors: NamedTensor[] = [];
-  const take = (entry: StateEntry): object => {
+  const tree = await mapState(live, (entry): Leaf => {
     const weight = tensors.length;
     const tensor = lend('tensor' in entry ? entry.tensor : toTensor(entry), lent);
     tensors.push({ name: `${TREE}/${weight}`, tensor });
     return { name: entry.name, weight };
-  };
-  const swa_state = mapRecord(live.swa_state, (buffers) => mapRecord(buffers, take));
-  const opt_state: Record<string, object[]> = {};
-  for (const [g, entries] of Object.entries(live.opt_state)) {
-    if (Array.isArray(entries)) opt_state[g] = entries.map(take);
-  }
-  for (const [g, entries] of Object.entries(live.opt_state)) {
-    if (!Array.isArray(entries)) opt_state[g] = (await entries).map(take);
-  }
-  const json = JSON.stringify({ opt_state, swa_state, param_groups: live.param_groups });
-  const tree = lend(tf.tensor1d(new TextEncoder().encode(json), 'int32'), lent);
-  return [{ name: TREE, tensor: tree }, ...tensors];
+  });
+  const bytes = new TextEncoder().encode(JSON.stringify(tree));
+  return [{ name: TREE, tensor: lend(tf.tensor1d(bytes, 'int32'), lent) }, ...tensors];
 }
 
 /** A clone that frees itself once it has been read; of a tensor that is nobody's, the tensor too. */
@@ -67,30 +58,16 @@ export async function fromWeights(weights: readonly NamedTensor[]): Promise<SWAS
   if (first?.name !== TREE) return invalid('weights', weights, "an SWA's own");
   const bytes = Uint8Array.from(await first.tensor.data());
   const tensors = await Promise.all(others.map(({ name, tensor }) => hostData(name, tensor)));
-  const put = ({ name, weight }: Leaf) => ({ ...tensors[weight]!, name });
   const tree = JSON.parse(new TextDecoder().decode(bytes), (key, value: unknown) =>
     // JSON has no NaN: it writes the rate of an optimizer that shows none as null.
     key === 'lr' ? (value ?? NaN) : value,
-  ) as Tree;
-  return {
-    ...tree,
-    opt_state: mapRecord(tree.opt_state, (entries) => entries.map(put)),
-    swa_state: mapRecord(tree.swa_state, (buffers) => mapRecord(buffers, put)),
-  } as SWAStateDict;
+  ) as StateOf<Leaf>;
+  const state = await mapState(tree, ({ name, weight }) => ({ ...tensors[weight]!, name }));
+  return state as SWAStateDict;
 }
 
 /** What stands for a tensor in the tree. */
 interface Leaf {
   name: string;
   weight: number;
-}
-
-interface Tree {
-  opt_state: Record<string, Leaf[]>;
-  swa_state: Record<string, Record<string, Leaf>>;
-  param_groups: SWAStateDict['param_groups'];
-}
-
-function mapRecord<T, U>(record: Record<string, T>, map: (value: T) => U): Record<string, U> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

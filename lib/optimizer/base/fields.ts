@@ -18,7 +18,9 @@ interface Slot {
 type Kept = tf.Variable | Slot[];
 
 /** A class of optimizers, as `typeof tf.SGDOptimizer` is one. */
-export type OptimizerClass = abstract new (...args: never[]) => tf.Optimizer;
+export interface OptimizerClass {
+  readonly prototype: tf.Optimizer;
+}
 
 /** tfjs's own classes, and the fields in which each keeps a scalar, or one slot a variable. */
 const TFJS = /* @__PURE__ */ new Map<OptimizerClass, readonly string[]>([
@@ -34,12 +36,6 @@ const TFJS = /* @__PURE__ */ new Map<OptimizerClass, readonly string[]>([
   [tf.RMSPropOptimizer, ['accumulatedMeanSquares', 'accumulatedMoments', 'accumulatedMeanGrads']],
 ]);
 
-/** What else they have: their options, the tensors made of these, and the count of steps. */
-const CONSTANTS = (
-  'learningRate,momentum,useNesterov,initialAccumulatorValue,rho,epsilon,beta1,beta2,decay,centered,' +
-  'c,m,iterations_'
-).split(',');
-
 /**
  * The class of tfjs's that an optimizer is or descends from, and keeps its state as; `null` for one
  * that has a `getWeights` of its own. By the constructor: a subclass without a name of its own has
@@ -47,8 +43,7 @@ const CONSTANTS = (
  */
 function tfjsClass(optimizer: tf.Optimizer): OptimizerClass | null {
   const cls = tfjsAncestor(optimizer);
-  const inherited: unknown = Reflect.get((cls?.prototype ?? {}) as object, 'getWeights');
-  return inherited === Reflect.get(optimizer, 'getWeights') ? cls : null;
+  return cls?.prototype.getWeights === optimizer.getWeights ? cls : null;
 }
 
 /** The class of tfjs's that an optimizer is or descends from, or `null`. */
@@ -83,7 +78,13 @@ function fieldsOf(optimizer: tf.Optimizer): [name: string, kept: Kept][] {
 export function ownFields(optimizer: tf.Optimizer): Record<string, unknown> {
   const cls = tfjsClass(optimizer);
   if (cls === null || cls === optimizer.constructor) return {};
-  const known = new Set([...TFJS.get(cls)!, ...CONSTANTS, ...Object.keys(optimizer.getConfig())]);
+  const known = new Set([
+    ...TFJS.get(cls)!,
+    // Its parent's options, the tensors made of these, and the count of steps.
+    ...Object.keys(cls.prototype.getConfig.call(optimizer)),
+    ...['c', 'm', 'iterations_'],
+    ...Object.keys(optimizer.getConfig()),
+  ]);
   const own = Object.entries(optimizer).filter(
     ([name, value]) => !known.has(name) && typeof value !== 'function',
   );

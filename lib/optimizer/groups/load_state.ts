@@ -9,7 +9,7 @@ import { checkKeys, invalid } from '../../check.js';
 import { hasLearningRate } from '../../schedule/learning_rate.js';
 import { checkFit } from '../../state/check_parts.js';
 import { isNumber, matchNames } from '../../state/match_names.js';
-import type { ParamGroupState, SWAStateDict } from '../../state/state_dict.js';
+import type { SWAStateDict } from '../../state/state_dict.js';
 import { kindOf, toVariable, type TensorData } from '../../state/tensor_data.js';
 import { keepsOwnState, ownFields, partsOf } from '../base/fields.js';
 import { hyperparameterText } from '../base/make.js';
@@ -58,8 +58,17 @@ export function planLoad(
     wanted.set(part, String(not));
   };
   const { param_groups, opt_state, swa_state } = state;
-  for (const [name, is, not] of crossed(targets, param_groups))
-    compare(`group of ${name}`, is, not);
+  // Positions would mix up what the names tell apart, if they stood in other groups.
+  const groupOf = new Map(
+    param_groups.flatMap(({ param_names }, g) => param_names.map((name) => [name, g] as const)),
+  );
+  const ours = targets.flatMap(({ params }, g) => params.map(({ name }) => [name, g] as const));
+  if (
+    ours.length === groupOf.size &&
+    ours.every(([name]) => groupOf.has(name) && !isNumber(name))
+  ) {
+    for (const [name, g] of ours) compare(`group of ${name}`, groupOf.get(name), g);
+  }
 
   const puts = targets.map(({ params, optimizer }, g) => {
     const saved = param_groups[g];
@@ -71,7 +80,10 @@ export function planLoad(
     }
     const { n_avg, step_counter, swapped, lr, avg_fn, params: indices } = saved;
     // Where each parameter stands in the saved group.
-    const order = matchNames(namesOf(params), names) ?? [...names.keys()];
+    const order = matchNames(
+      params.map(({ name }) => name),
+      names,
+    ) ?? [...names.keys()];
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
       if (!(key in saved)) continue;
@@ -130,32 +142,6 @@ export function planLoad(
 }
 
 /**
- * The parameters that stand in other groups than in the state, where all names are the same and say
- * something: positions would mix up what the names tell apart.
- */
-function crossed(
-  targets: readonly Target[],
-  saved: readonly ParamGroupState[],
-): [name: string, is: number, not: number][] {
-  const groupOf = new Map(
-    saved.flatMap(({ param_names }, g) => param_names.map((name) => [name, g] as const)),
-  );
-  const ours = targets.flatMap(({ params }, g) =>
-    namesOf(params).map((name) => [name, g] as const),
-  );
-  const same =
-    ours.length === groupOf.size && ours.every(([name]) => groupOf.has(name) && !isNumber(name));
-  if (!same) return [];
-  return ours.flatMap(([name, g]) =>
-    groupOf.get(name) === g ? [] : [[name, groupOf.get(name)!, g]],
-  );
-}
-
-function namesOf(params: Target['params']): string[] {
-  return params.map(({ name }) => name);
-}
-
-/**
  * Checks a state against the wrapped optimizer, its first group's, before any variable is known.
  * The shapes are taken from the state itself.
  *
@@ -169,9 +155,9 @@ export function checkBase(
 ): void {
   const group = state.param_groups[0]!;
   const params = group.param_names.map((name, i) => {
-    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
     const [buffer] = Object.values(state.swa_state[group.params[i]!] ?? {});
-    return { name, shape: (slot ?? buffer)?.shape ?? [] };
+    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
+    return { name, shape: (buffer ?? slot)?.shape ?? [] };
   });
   planLoad([{ params, optimizer }], { ...state, param_groups: [group] }, keeps, options);
 }

@@ -3,7 +3,12 @@
  * a state is loaded, of files or modes.
  */
 import { shownLearningRate } from '../../schedule/learning_rate.js';
-import type { LiveState, ParamGroupState, SWAStateDict } from '../../state/state_dict.js';
+import {
+  mapState,
+  type LiveState,
+  type ParamGroupState,
+  type SWAStateDict,
+} from '../../state/state_dict.js';
 import { ownFields } from '../base/fields.js';
 import { downloadEntry, getOptimizerState } from '../base/state.js';
 import type { Group } from './param_groups.js';
@@ -64,18 +69,6 @@ export function liveState(groups: readonly Group[], keeps: Keeps): LiveState {
  * The state of the groups as plain data. All of it is of the moment of the call: every download
  * starts before this function first waits.
  */
-export async function saveState(groups: readonly Group[], keeps: Keeps): Promise<SWAStateDict> {
-  const { opt_state, swa_state, param_groups } = liveState(groups, keeps);
-  await Promise.all([
-    ...Object.entries(opt_state).map(async ([g, entries]) => {
-      const list = Array.isArray(entries) ? entries : await entries;
-      opt_state[g] = await Promise.all(list.map(downloadEntry));
-    }),
-    ...Object.values(swa_state).flatMap((buffers) =>
-      Object.entries(buffers).map(async ([name, entry]) => {
-        buffers[name] = await downloadEntry(entry);
-      }),
-    ),
-  ]);
-  return { opt_state, swa_state, param_groups } as SWAStateDict;
+export function saveState(groups: readonly Group[], keeps: Keeps): Promise<SWAStateDict> {
+  return mapState(liveState(groups, keeps), downloadEntry) as Promise<SWAStateDict>;
 }

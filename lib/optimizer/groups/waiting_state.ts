@@ -77,18 +77,12 @@ export class WaitingState {
    * @throws Error that asks for the groups where that leaves it open.
    */
   take(told: readonly tf.Variable[]): Taken {
-    const { names } = this;
-    const all = this.byName(told, false);
-    if (all) return all;
-    const single = this.groupCount === 1;
-    if (told.length === names.length) {
-      if (single) return { groups: [[...told]], strays: [] };
-    } else {
-      const some = this.byName(told, true);
-      if (some) return some;
-      // The comparison with the state then says what is missing and unexpected.
-      if (single) return { groups: [[...told]], strays: [] };
-    }
+    const found =
+      this.byName(told, false) ??
+      (told.length === this.names.length ? null : this.byName(told, true));
+    if (found) return found;
+    // By position, or the comparison with the state then says what is missing and unexpected.
+    if (this.groupCount === 1) return { groups: [[...told]], strays: [] };
     throw new Error(NEEDS_GROUPS);
   }
 
@@ -97,12 +91,8 @@ export class WaitingState {
    * name. `null` where a second one, of the model that was saved say, leaves it open.
    */
   find(): tf.Variable[][] | null {
-    const candidates = Object.values(tf.engine().registeredVariables);
-    if (!this.tells(stem)) return null;
-    const found = this.names.map((name) =>
-      candidates.filter((candidate) => stem(candidate.name) === stem(name)),
-    );
-    return found.every(({ length }) => length === 1) ? this.grouped(found.flat()) : null;
+    const all = Object.values(tf.engine().registeredVariables);
+    return this.byName(all, false, [stem])?.groups ?? null;
   }
 
   private get names(): string[] {
@@ -115,8 +105,9 @@ export class WaitingState {
     return new Set(keys).size === keys.length && !this.names.some(isNumber);
   }
 
-  private byName(told: readonly tf.Variable[], lookUp: boolean): Taken | null {
-    for (const keyOf of NAME_KEYS) {
+  /** @param lookUp Whether those that were not told are looked up among all variables. */
+  private byName(told: readonly tf.Variable[], lookUp: boolean, keys = NAME_KEYS): Taken | null {
+    for (const keyOf of keys) {
       if (!this.tells(keyOf)) continue;
       const ours = this.names.map((name) => told.filter((v) => keyOf(v.name) === keyOf(name)));
       if (ours.some(({ length }) => length > 1)) continue;
