@@ -286,6 +286,36 @@ for (const [kind, make] of Object.entries(SIBLINGS)) {
   });
 }
 
+describe('a base optimizer with a minimize of its own', () => {
+  /** Counts its searches, which here only step. */
+  class Searching extends tf.SGDOptimizer {
+    static override get className(): string {
+      return 'Searching';
+    }
+    searches = 0;
+    override minimize(f: () => tf.Scalar, returnCost?: boolean, varList?: tf.Variable[]) {
+      this.searches += 1;
+      return super.minimize(f, returnCost, varList);
+    }
+  }
+
+  for (const [kind, make] of Object.entries(SIBLINGS)) {
+    const searches = kind === 'Lookahead' ? 7 : 0;
+    it(`${kind}: is asked to search ${searches} times in 7 steps, and arrives where SGD does`, async () => {
+      const [v, w] = [variable([1, -2]), variable([1, -2])];
+      const searching = new Searching(0.1);
+      const one = own(make(searching));
+      const other = own(make(tf.train.sgd(0.1)));
+      for (let i = 0; i < 7; i++) {
+        one.minimize(half(v), false, [v]);
+        other.minimize(half(w), false, [w]);
+      }
+      assert.equal(searching.searches, searches);
+      assert.deepEqual(await valuesOf([v]), await valuesOf([w]));
+    });
+  }
+});
+
 describe('around and beside a swapped ScheduleFree', () => {
   it('updates and steps are refused, and work again after it is swapped back', async () => {
     const v = variable([1, -2], 'beside');
