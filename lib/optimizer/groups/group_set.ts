@@ -190,11 +190,7 @@ export class GroupSet {
           `Cannot load a state that was not swapped while swapped: call ${this.owner.keeps.swapMethod} first`,
         );
       }
-      await setOwnStates(
-        list.flatMap((group, g) =>
-          keepsOwnState(group.optimizer) ? [[group.optimizer, state.opt_state[g]!] as const] : [],
-        ),
-      );
+      await setOwnStates(list.map((group, g) => [group.optimizer, state.opt_state[g]!]));
       commit();
       return;
     }
