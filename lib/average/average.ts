@@ -39,7 +39,7 @@ export function mayStart(values: readonly tf.Tensor[], avgFn: AvgFn): boolean {
 /**
  * Data of averages that a guard has found safe. In place nobody writes there but {@link moveTowards}.
  */
-const safe = new WeakSet();
+export const safe = new WeakSet();
 
 /**
  * Moves each target towards its value: `target += (value - target) * weight`, by the fused kernel of
@@ -84,16 +84,10 @@ export function updateAverages(
 ): boolean {
   const { weight, guard } = factsOf(avgFn);
   const share = weight?.(numAveraged);
-  if (share !== undefined && !guard) {
-    moveTowards(buffers, values, share);
-    return true;
-  }
-  // Between two safe values nothing overflows, but beyond them it may.
-  if (guard && share !== undefined && share >= 0 && share <= 1) {
-    const unknown = buffers.filter(({ dataId }) => !safe.has(dataId));
-    if (guard.areSafe([...unknown, ...values])) {
+  if (share !== undefined) {
+    if (guard?.moves(buffers, values, share)) return true;
+    if (!guard) {
       moveTowards(buffers, values, share);
-      for (const { dataId } of buffers) safe.add(dataId);
       return true;
     }
   }

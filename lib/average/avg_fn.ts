@@ -32,8 +32,11 @@ export interface AvgFnFacts {
 export interface AverageGuard {
   /** The averaging function that is guarded. */
   readonly avgFn: AvgFn;
-  /** Whether no value is so large that an average between two of them could overflow, or NaN. */
-  areSafe(values: readonly tf.Tensor[]): boolean;
+  /**
+   * Moves averages towards values by `moveTowards`, where no value is so large that an average
+   * between two of them could overflow, or NaN; else false, and nothing has changed.
+   */
+  moves(averages: readonly tf.Variable[], values: readonly tf.Tensor[], weight: number): boolean;
   /** Whether new averages, after `numAveraged` values, may be put in place; it may also throw. */
   accepts(averages: readonly tf.Tensor[], numAveraged: number): boolean;
 }

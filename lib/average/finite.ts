@@ -1,5 +1,6 @@
 /** A check that keeps NaN and infinity out of an average. It knows nothing of optimizers or groups. */
 import * as tf from '@tensorflow/tfjs-core';
+import { moveTowards, safe } from './average.js';
 import { checkAvgFn, factsOf, swaAvgFn, withFacts, type AvgFn } from './avg_fn.js';
 import { checkKeys, invalid } from '../check.js';
 import { isTensor, shapeText } from '../state/tensor_data.js';
@@ -68,7 +69,7 @@ export function finiteOnly(avgFn: AvgFn = swaAvgFn(), options: FiniteOnlyOptions
       return tf.clone(averaged);
     });
   const { guard: inner, ...known } = factsOf(avgFn);
-  const guard = { avgFn: inner?.avgFn ?? avgFn, areSafe, accepts };
+  const guard = { avgFn: inner?.avgFn ?? avgFn, moves, accepts };
   return withFacts(guarded, { ...known, guard });
 }
 
@@ -76,7 +77,18 @@ export function finiteOnly(avgFn: AvgFn = swaAvgFn(), options: FiniteOnlyOptions
  * No difference of two values up to 2^100, times 1,023 (kernels/node.ts), is beyond float32, and no
  * average of them, with weights in [0, 1], beyond the larger: what comes of safe values is safe.
  */
-const areSafe = (values: readonly tf.Tensor[]): boolean => areBelow(values, 100);
+function moves(
+  averages: readonly tf.Variable[],
+  values: readonly tf.Tensor[],
+  weight: number,
+): boolean {
+  if (!(weight >= 0 && weight <= 1)) return false;
+  const unknown = averages.filter(({ dataId }) => !safe.has(dataId));
+  if (!areBelow([...unknown, ...values], 100)) return false;
+  moveTowards(averages, values, weight);
+  for (const { dataId } of averages) safe.add(dataId);
+  return true;
+}
 
 const areFinite = (values: readonly tf.Tensor[]): boolean => areBelow(values, 128);
 

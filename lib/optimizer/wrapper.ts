@@ -84,7 +84,7 @@ export abstract class Wrapper extends tf.Optimizer {
   async stateDict(): Promise<SWAStateDict> {
     this.checkUsable();
     const { waiting, list } = this.groups;
-    return waiting ? waiting.snapshot() : saveState(list, this.owner.keeps);
+    return waiting ? structuredClone(waiting.state) : saveState(list, this.owner.keeps);
   }
 
   /**
@@ -112,7 +112,7 @@ export abstract class Wrapper extends tf.Optimizer {
   override async getWeights(): Promise<NamedTensor[]> {
     this.checkUsable();
     const { waiting, list } = this.groups;
-    return toWeights(waiting?.data ?? liveState(list, this.owner.keeps), this.lent);
+    return toWeights(waiting?.state ?? liveState(list, this.owner.keeps), this.lent);
   }
 
   /** Takes over what {@link getWeights} gave, as a state dict is. */

@@ -10,24 +10,15 @@ import { wasmAverage } from './wasm.js';
 import { webglAverage } from './webgl.js';
 import { webgpuAverage } from './webgpu.js';
 
+const KERNELS: Readonly<Record<string, AverageKernel<object> | null>> = {
+  cpu: cpuAverage,
+  wasm: wasmAverage,
+  webgl: webglAverage,
+  webgpu: webgpuAverage,
+  tensorflow: nodeAverage,
+};
+
 /** The update of one group on the backend in use; `null` where it has none, or lacks what it needs. */
 export function fusedUpdate(weight: number): Update | null {
-  return kernelOf(tf.getBackend())?.(tf.backend(), weight) ?? null;
-}
-
-function kernelOf(backend: string): AverageKernel<object> | null {
-  switch (backend) {
-    case 'cpu':
-      return cpuAverage;
-    case 'wasm':
-      return wasmAverage;
-    case 'webgl':
-      return webglAverage;
-    case 'webgpu':
-      return webgpuAverage;
-    case 'tensorflow':
-      return nodeAverage;
-    default:
-      return null;
-  }
+  return KERNELS[tf.getBackend()]?.(tf.backend(), weight) ?? null;
 }

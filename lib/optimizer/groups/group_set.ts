@@ -75,7 +75,7 @@ export class GroupSet {
       for (const { counters } of made)
         for (const name of this.owner.keeps.counters) counters[name] = 0;
       if (complete) {
-        load = planLoad([...list, ...made], waiting.data, this.owner, waiting.options);
+        load = planLoad([...list, ...made], waiting.state, this.owner, waiting.options);
       }
     } catch (error) {
       made.forEach((group, i) => {
@@ -207,7 +207,7 @@ export class GroupSet {
   /** The rates of the groups, also of those of a state that waits; else the wrapped optimizer's. */
   get rates(): Rate[] {
     const { waiting, list, optimizer } = this;
-    if (waiting) return waiting.rates;
+    if (waiting) return waiting.state.param_groups;
     return list.length > 0 ? [...list] : [rateOf(optimizer)];
   }
 

@@ -3,7 +3,6 @@
  * or found by their names. It knows nothing of how a state is put into groups.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Rate } from '../../schedule/learning_rate.js';
 import { isNumber, NAME_KEYS, stem } from '../../state/match_names.js';
 import type { SWAStateDict } from '../../state/state_dict.js';
 import { hyperparameterText } from '../base/make.js';
@@ -23,20 +22,19 @@ export interface Taken {
 
 /** A loaded state before its variables are known. */
 export class WaitingState {
-  /** @param options As given when it was loaded. */
+  /**
+   * @param state The wrapper's own: the rates of its groups are read and written there, NaN where an
+   *   optimizer shows none.
+   * @param options As given when it was loaded.
+   */
   constructor(
-    private readonly state: SWAStateDict,
+    readonly state: SWAStateDict,
     readonly options: LoadOptions,
   ) {}
 
   /** How many groups it has, at least one. */
   get groupCount(): number {
     return this.state.param_groups.length;
-  }
-
-  /** The learning rates of its groups, to read and to write; NaN where an optimizer shows none. */
-  get rates(): Rate[] {
-    return this.state.param_groups;
   }
 
   /** Whether its variables hold the averages. */
@@ -47,16 +45,6 @@ export class WaitingState {
   /** The steps that its first group's optimizer had taken, where that is told. */
   get iterations(): number | undefined {
     return this.state.opt_state[0]?.find(({ name }) => name === 'iterations')?.values[0];
-  }
-
-  /** The state as it is, to be put into groups. */
-  get data(): SWAStateDict {
-    return this.state;
-  }
-
-  /** A copy of the state. */
-  snapshot(): SWAStateDict {
-    return structuredClone(this.state);
   }
 
   /** In what a group's optimizer was made otherwise than by this configuration. */
