@@ -77,8 +77,7 @@ function warnOfUnseen(model: object, found: readonly FoundBnLayer[]): void {
   if (unseen.length === 0) return;
   warned.add(model);
   console.warn(
-    'updateBn: no batch-normalization layer was found for ' +
-      `${unseen.map(({ name }) => name).join(', ')}, which stay as they are; ` +
-      'give the model a method batchNormLayers() that lists the layers',
+    `updateBn: found no layer of ${unseen.map(({ name }) => name).join(', ')}, which stay as ` +
+      'they are; list the layers in a method batchNormLayers() of the model',
   );
 }

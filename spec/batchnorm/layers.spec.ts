@@ -55,9 +55,8 @@ describe('bnLayersOf', () => {
       await updateBn([x], model);
     });
     assert.deepEqual(warnings, [
-      'updateBn: no batch-normalization layer was found for ' +
-        `${hidden.map(({ name }) => name).join(', ')}, which stay as they are; ` +
-        'give the model a method batchNormLayers() that lists the layers',
+      `updateBn: found no layer of ${hidden.map(({ name }) => name).join(', ')}, which stay as ` +
+        'they are; list the layers in a method batchNormLayers() of the model',
     ]);
   });
 

@@ -820,7 +820,7 @@ describe('stateDict and loadStateDict', () => {
       const swa = swaOf(new Mute(0.5), { paramGroups: [{ params: variable([1]) }] });
       await assertFails(
         () => swa.stateDict(),
-        'Cannot save the state of the optimizer Mute: it has no getWeights()',
+        'Cannot save or load the optimizer Mute: it has no getWeights()',
       );
     });
 

@@ -91,8 +91,8 @@ export function ownFields(optimizer: tf.Optimizer): Record<string, unknown> {
   for (const [name, value] of own) {
     if (isPlain(value)) continue;
     throw new Error(
-      `Cannot save or load the state of the optimizer ${optimizer.constructor.name}: it keeps ` +
-        `${name}, which only its own getWeights() and setWeights() could tell`,
+      `Cannot save or load the optimizer ${optimizer.constructor.name}: its ${name} takes a ` +
+        'getWeights() and a setWeights() of its own',
     );
   }
   return Object.fromEntries(own);

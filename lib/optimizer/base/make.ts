@@ -106,9 +106,8 @@ export function serialized(optimizer: tf.Optimizer): {
   const cls = optimizer.constructor as unknown;
   if (known !== undefined && known !== cls) {
     throw new Error(
-      `Cannot save an optimizer of the class ${(cls as { name: string }).name} under the name ` +
-        `${className}, which is another's: give it a static className, and register it with ` +
-        'tf.serialization.registerClass()',
+      `Cannot save the optimizer ${(cls as { name: string }).name} as ${className}, which is ` +
+        'another: give it a static className, and tf.serialization.registerClass() it',
     );
   }
   return { className, config: optimizer.getConfig() };

@@ -20,7 +20,7 @@ export function getOptimizerState(
   if (keepsOwnState(optimizer)) {
     if (optimizer.getWeights === tf.Optimizer.prototype.getWeights) {
       throw new Error(
-        `Cannot save the state of the optimizer ${optimizer.getClassName()}: it has no getWeights()`,
+        `Cannot save or load the optimizer ${optimizer.getClassName()}: it has no getWeights()`,
       );
     }
     return optimizer.getWeights();

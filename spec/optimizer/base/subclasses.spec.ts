@@ -139,8 +139,8 @@ describe('a subclass of a tfjs optimizer', () => {
       const before = await swa.stateDict();
       swa.minimize(half(v));
       const message =
-        'Cannot save or load the state of the optimizer Amsgrad: it keeps largest, which only its ' +
-        'own getWeights() and setWeights() could tell';
+        'Cannot save or load the optimizer Amsgrad: its largest takes a getWeights() and a ' +
+        'setWeights() of its own';
       await assertFails(() => swa.stateDict(), message);
       await assertFails(() => swa.getWeights(), message);
       await assertFails(() => swa.loadStateDict(before), message);
@@ -199,10 +199,8 @@ describe('a subclass of a tfjs optimizer', () => {
       class Nameless extends tf.AdamOptimizer {}
       await assertFails(
         () => own(new SWA(new Nameless(0.1, 0.9, 0.999, 1e-7))).getConfig(),
-        'Cannot save an optimizer of the class Nameless under the name Adam, which is another’s: '.replace(
-          '’',
-          "'",
-        ) + 'give it a static className, and register it with tf.serialization.registerClass()',
+        'Cannot save the optimizer Nameless as Adam, which is another: give it a static ' +
+          'className, and tf.serialization.registerClass() it',
       );
     });
   });
