@@ -84,22 +84,27 @@ export function emaAvgFn(
 ): AvgFn {
   checkKeys(options, ['warmup']);
   const { warmup = false } = options;
-  if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
-  const config = { decay: decayOf(decay), warmup };
-  return weighted(
-    (n) => 1 - (warmup ? Math.min(config.decay, (1 + n) / (10 + n)) : config.decay),
-    config,
-  );
+  return emaOf({ decay: decayOf(decay), warmup });
 }
 
 function decayOf(decay: unknown): number {
-  if (typeof decay === 'object' && decay !== null) {
-    checkKeys(decay, ['halfLife'], 'property of decay');
-    const { halfLife } = decay as { halfLife?: unknown };
-    return 2 ** (-1 / checkNumber('halfLife', halfLife, Number.MIN_VALUE, 'a finite number > 0'));
-  }
-  if (checkNumber('decay', decay, 0, 'a number in [0, 1]') <= 1) return decay as number;
-  return invalid('decay', decay, 'a number in [0, 1]');
+  if (typeof decay !== 'object' || decay === null) return decay as number; // for emaOf to check
+  checkKeys(decay, ['halfLife'], 'property of decay');
+  const { halfLife } = decay as { halfLife?: unknown };
+  return 2 ** (-1 / checkNumber('halfLife', halfLife, Number.MIN_VALUE, 'a finite number > 0'));
+}
+
+/**
+ * An {@link emaAvgFn} made of its configuration.
+ *
+ * @throws Error if that makes no sense.
+ */
+export function emaOf(config: EmaConfig): AvgFn {
+  const { decay, warmup } = config;
+  const range = 'a number in [0, 1]';
+  if (checkNumber('decay', decay, 0, range) > 1) invalid('decay', decay, range);
+  if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
+  return weighted((n) => 1 - (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay), config);
 }
 
 /**

@@ -27,9 +27,11 @@ export interface Watch {
   write: () => void;
 }
 
-/** Watches a layer; its passes are put into `passes`. */
+/** Watches a layer; its passes are put into `passes`, unless it is frozen. */
 export function watch({ layer, frozen }: FoundBnLayer, passes: Pass[]): Watch {
-  return (isLayersBn(layer) ? watchLayer : watchOwn)(layer, frozen, passes);
+  const pool = poolOf(movingOf(layer), passes);
+  const begin = isLayersBn(layer) ? watchLayer : watchOwn;
+  return { begin: () => begin(layer, frozen ? null : pool.take), write: pool.write };
 }
 
 /** Runs `forward`, at once, with all layers under watch. */
@@ -55,10 +57,12 @@ export function runWatched(
   }
 }
 
+/** Takes a pass of so many values a channel, by the statistics that it left. */
+type Take = (added: number, left: readonly tf.Tensor[]) => void;
+
 /** The statistics of all that passed through a layer, in float64. */
 interface Pool {
-  /** Takes a pass of so many values a channel, by the statistics that it left. */
-  take: (added: number, left: readonly tf.Tensor[]) => void;
+  take: Take;
   write: () => void;
 }
 
@@ -99,61 +103,52 @@ function poolOf(moving: readonly tf.Variable[], passes: Pass[]): Pool {
  * and the layer is lent them, to normalize by them as in training. One that is shared, or under
  * TimeDistributed, passes several times a batch.
  */
-function watchLayer(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
-  const { axis, movingMean, movingVariance } = layer;
-  const pool = poolOf(movingOf(layer), passes);
-  const begin = (): (() => void) => {
-    const { call } = layer;
-    const hasOwnCall = Object.hasOwn(layer, 'call');
-    layer.call = function (inputs, kwargs) {
-      if (!kwargs?.training) return call!.call(this, inputs, kwargs);
-      const input = listOf(inputs)[0]!;
-      // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
-      if (input.size === 0) return tf.clone(input);
-      const axes = [...input.shape.keys()];
-      axes.splice(axis!, 1);
-      const { mean, variance } = tf.moments(input, axes);
-      if (!frozen) pool.take(input.size / mean.size, [mean, variance]);
-      Object.assign(layer, {
-        movingMean: { read: () => mean },
-        movingVariance: { read: () => variance },
-      });
-      try {
-        // Told that it trains, it would take the statistics once more, and fold them into its own.
-        return call!.call(this, inputs, { ...kwargs, training: false });
-      } finally {
-        Object.assign(layer, { movingMean, movingVariance });
-      }
-    };
-    return () => {
-      if (hasOwnCall) layer.call = call!;
-      else delete layer.call;
-    };
+function watchLayer(layer: BnLayer, take: Take | null): () => void {
+  const { axis, movingMean, movingVariance, call } = layer;
+  const hasOwnCall = Object.hasOwn(layer, 'call');
+  layer.call = function (inputs, kwargs) {
+    if (!kwargs?.training) return call!.call(this, inputs, kwargs);
+    const input = listOf(inputs)[0]!;
+    // Of no values WebGL and WebGPU cannot take the mean (0 / 0 elements in tfjs 4.22's Mean).
+    if (input.size === 0) return tf.clone(input);
+    const axes = [...input.shape.keys()];
+    axes.splice(axis!, 1);
+    const { mean, variance } = tf.moments(input, axes);
+    take?.(input.size / mean.size, [mean, variance]);
+    Object.assign(layer, {
+      movingMean: { read: () => mean },
+      movingVariance: { read: () => variance },
+    });
+    try {
+      // Told that it trains, it would take the statistics once more, and fold them into its own.
+      return call!.call(this, inputs, { ...kwargs, training: false });
+    } finally {
+      Object.assign(layer, { movingMean, movingVariance });
+    }
   };
-  return { begin, write: pool.write };
+  return () => {
+    if (hasOwnCall) layer.call = call!;
+    else delete layer.call;
+  };
 }
 
 /** Watches a layer of the caller's own: what each batch leaves in it is taken, and put back. */
-function watchOwn(layer: BnLayer, frozen: boolean, passes: Pass[]): Watch {
+function watchOwn(layer: BnLayer, take: Take | null): (examples: number | null) => void {
   const moving = movingOf(layer);
-  const pool = poolOf(moving, passes);
-  const begin = (): ((examples: number | null) => void) => {
-    const { momentum } = layer;
-    const saved = moving.map(alias);
-    const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
-    if (!frozen) {
-      layer.momentum = 0;
-      assign(moving, zeros);
-    }
-    return (examples) => {
-      const passed = moving[0]!.dataId !== zeros[0]!.dataId;
-      if (!frozen && examples !== null && passed) pool.take(examples, moving.map(alias));
-      layer.momentum = momentum;
-      assign(moving, saved);
-      tf.dispose([saved, zeros]);
-    };
+  const { momentum } = layer;
+  const saved = moving.map(alias);
+  const zeros = moving.map((s) => tf.keep(tf.zerosLike(s)));
+  if (take) {
+    layer.momentum = 0;
+    assign(moving, zeros);
+  }
+  return (examples) => {
+    const passed = moving[0]!.dataId !== zeros[0]!.dataId;
+    if (take && examples !== null && passed) take(examples, moving.map(alias));
+    layer.momentum = momentum;
+    assign(moving, saved);
+    tf.dispose([saved, zeros]);
   };
-  return { begin, write: pool.write };
 }
 
 /** Gives variables other values, of their shape. */

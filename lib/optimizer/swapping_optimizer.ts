@@ -4,25 +4,13 @@
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { checkNotHeld } from '../average/exchange.js';
+import { recordStatistics } from '../batchnorm/statistics.js';
 import { GroupedOptimizer } from './grouped_optimizer.js';
-import { Scope } from './scope.js';
 
 export abstract class SwappingOptimizer extends GroupedOptimizer {
-  private readonly scope = new Scope({
-    swapped: () => this.swapped,
-    params: () => this.groups.params,
-    swapIn: () => {
-      const left = this.swapByHand();
-      if (left.length > 0) this.warnOfLeft(left);
-    },
-    swapBack: () => {
-      this.groups.dropDisposed();
-      this.swapGroups(true);
-    },
-    end: () => {
-      if (this.isDisposed) super.free();
-    },
-  });
+  /** How many scopes run on the averages that the first of them swapped in. */
+  private scopes = 0;
+  private restoreStatistics: () => void = () => {};
 
   /**
    * Puts the averages of the groups in place, or with `back` the weights of those that are swapped,
@@ -54,19 +42,51 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
     return this.swapGroups(swapped);
   }
 
-  /** Runs `f` on the averages, and swaps back whatever happens. @internal */
-  protected runSwapped<T>(f: () => T | Promise<T>): Promise<T> {
-    return this.scope.run(f);
+  /**
+   * Runs `f` on the averages, and swaps back at the end of the last of several that overlap:
+   * variables, and the statistics of batch normalization that were re-estimated meanwhile. After a
+   * swap by hand it leaves all as it is.
+   *
+   * @internal
+   */
+  protected async runSwapped<T>(f: () => T | Promise<T>): Promise<T> {
+    if (this.scopes === 0 && this.swapped) return f();
+    if (!this.swapped) {
+      const left = this.swapByHand();
+      if (left.length > 0) this.warnOfLeft(left);
+    }
+    if (this.scopes === 0) {
+      const { params } = this.groups;
+      this.restoreStatistics = recordStatistics((variables) =>
+        params.some((param) => variables.has(param)),
+      );
+    }
+    this.scopes += 1;
+    try {
+      return await f();
+    } finally {
+      this.scopes -= 1;
+      if (this.scopes === 0) this.endScopes();
+    }
+  }
+
+  private endScopes(): void {
+    if (this.swapped) {
+      this.groups.dropDisposed();
+      this.swapGroups(true);
+    }
+    this.restoreStatistics();
+    if (this.isDisposed) this.free();
   }
 
   protected override free(): void {
     // The weights come back first.
-    if (!this.scope.active) super.free();
+    if (this.scopes === 0) super.free();
   }
 
   protected override checkUsableForLoad(): void {
     this.checkUsable();
-    if (!this.scope.active) return;
+    if (this.scopes === 0) return;
     throw new Error(`Cannot load a state inside ${this.owner.keeps.scopeMethod}`);
   }
 }

@@ -99,7 +99,10 @@ export abstract class Wrapper extends tf.Optimizer {
    *   swapped; nothing has changed then.
    */
   async loadStateDict(state: SWAStateDict, options: LoadOptions = {}): Promise<void> {
-    await this.load(state, options);
+    checkLoadOptions(options);
+    this.checkUsableForLoad();
+    checkStateDict(state, this.owner.keeps);
+    await this.groups.load(state, options);
   }
 
   /**
@@ -114,7 +117,7 @@ export abstract class Wrapper extends tf.Optimizer {
 
   /** Takes over what {@link getWeights} gave, as a state dict is. */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    await this.load(await fromWeights(weights));
+    await this.loadStateDict(await fromWeights(weights));
   }
 
   /** Frees what is kept and the base optimizers; the variables keep what they hold. */
@@ -128,14 +131,6 @@ export abstract class Wrapper extends tf.Optimizer {
   protected free(): void {
     this.groups.dispose();
     tf.dispose([...this.lent]);
-  }
-
-  /** Takes over a state, whatever it is. */
-  private async load(state: unknown, options: LoadOptions = {}): Promise<void> {
-    checkLoadOptions(options);
-    this.checkUsableForLoad();
-    checkStateDict(state, this.owner.keeps);
-    await this.groups.load(state, options);
   }
 
   /** @internal */

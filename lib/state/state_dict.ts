@@ -101,32 +101,28 @@ export function checkStateDict(state: unknown, kept: Kept): asserts state is SWA
   const expected = new Map<string, readonly string[]>();
   groups.forEach((group, g) => {
     const label = `state.param_groups[${g}]`;
-    const { params, param_names, lr, n_avg, step_counter, swapped, avg_fn } = record(label, group);
+    const saved = record(label, group);
+    const { params, param_names, lr, n_avg, step_counter, swapped, avg_fn } = saved;
     const indices = list(`${label}.params`, params);
     const names = list(`${label}.param_names`, param_names);
-    const buffers = kept.buffers(group as ParamGroupState);
-    const rules: Record<string, [value: unknown, ok: boolean, expected: string]> = {
-      params: [params, indices.every((i) => i === count++), 'numbers in order across all groups'],
-      param_names: [
-        param_names,
-        names.length === indices.length && names.every((name) => typeof name === 'string'),
-        'a name for each parameter',
-      ],
-      lr: [lr, typeof lr === 'number' && !(lr < 0) && lr !== Infinity, 'a finite number >= 0'],
-      n_avg: [n_avg, isCount(n_avg), 'an integer >= 0'],
-      step_counter: [step_counter, isCount(step_counter), 'an integer >= 0'],
-      swapped: [
-        swapped,
-        swapped === false || (swapped === true && buffers.length > 0),
-        'a boolean, false without averages',
-      ],
-      avg_fn: [avg_fn, typeof avg_fn === 'string', 'a string'],
+    const buffers = kept.buffers(saved as ParamGroupState);
+    const check = (key: string, ok: boolean, rule: string): void => {
+      if (!ok) invalid(`${label}.${key}`, saved[key], rule);
     };
-    for (const [key, [value, ok, rule]] of Object.entries(rules)) {
-      if (!ok) invalid(`${label}.${key}`, value, rule);
-    }
+    const inOrder = indices.every((index) => index === count++);
+    check('params', inOrder, 'numbers in order across all groups');
+    const named =
+      names.length === indices.length && names.every((name) => typeof name === 'string');
+    check('param_names', named, 'a name for each parameter');
+    const isRate = typeof lr === 'number' && !(lr < 0) && lr !== Infinity;
+    check('lr', isRate, 'a finite number >= 0');
+    check('n_avg', isCount(n_avg), 'an integer >= 0');
+    check('step_counter', isCount(step_counter), 'an integer >= 0');
+    const canBeSwapped = swapped === false || (swapped === true && buffers.length > 0);
+    check('swapped', canBeSwapped, 'a boolean, false without averages');
+    check('avg_fn', typeof avg_fn === 'string', 'a string');
     for (const key of kept.counters) {
-      checkNumber(`${label}.${key}`, (group as ParamGroupState)[key], 0);
+      checkNumber(`${label}.${key}`, saved[key], 0);
     }
     list(`state.opt_state[${g}]`, optimizers[g]).forEach((entry, i) =>
       checkTensorData(`state.opt_state[${g}][${i}]`, entry),

@@ -33,8 +33,8 @@ export function getOptimizerState(
 }
 
 /**
- * Hands saved weights to optimizers that keep their state in their own way: to all of them or, if one
- * refuses, to none.
+ * Hands saved weights to those of the optimizers that keep their state in their own way: to all of
+ * them or, if one refuses, to none.
  */
 export async function setOwnStates(
   all: readonly (readonly [tf.Optimizer, readonly TensorData[]])[],
@@ -42,6 +42,7 @@ export async function setOwnStates(
   const before: [tf.Optimizer, TensorData[]][] = [];
   try {
     for (const [optimizer, entries] of all) {
+      if (!keepsOwnState(optimizer)) continue;
       const held = await getOptimizerState(optimizer, []);
       before.push([optimizer, await Promise.all(held.map(downloadEntry))]);
       await setOwnState(optimizer, entries);

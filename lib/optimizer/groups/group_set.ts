@@ -69,14 +69,14 @@ export class GroupSet {
     for (const group of options) plans.push(planGroup(group, this.template, [...list, ...plans]));
     const made: Group[] = [];
     const complete = waiting && list.length + plans.length >= waiting.groupCount;
-    let commit: (() => void) | undefined;
+    let load: (() => void) | null = null;
     try {
       for (const plan of plans) made.push(plan.make());
       for (const { counters } of made)
         for (const name of this.owner.keeps.counters) counters[name] = 0;
-      const all = [...list, ...made];
-      const load = complete && planLoad(all, waiting.data, this.owner.keeps, waiting.options);
-      if (load) commit = () => load(all, this.owner);
+      if (complete) {
+        load = planLoad([...list, ...made], waiting.data, this.owner, waiting.options);
+      }
     } catch (error) {
       made.forEach((group, i) => {
         if (group.optimizer !== optimizer && !plans[i]!.optimizer) group.dispose();
@@ -84,7 +84,7 @@ export class GroupSet {
       throw error;
     }
     plans.forEach((plan, i) => plan.start(made[i]!));
-    commit?.();
+    load?.();
     if (complete) this.waiting = null;
     if (list.length === 0) this.named = named;
     list.push(...made);
@@ -188,27 +188,22 @@ export class GroupSet {
    * @throws Error that says what does not fit; nothing has changed then.
    */
   async load(state: SWAStateDict, options: LoadOptions): Promise<void> {
-    const { keeps } = this.owner;
     const { list, optimizer } = this;
     if (list.length > 0 && !this.waiting) {
-      const commit = planLoad(list, state, keeps, options);
+      const commit = planLoad(list, state, this.owner, options);
       // What is kept holds the weights then.
       if (list.some(({ swapped }, g) => swapped && !state.param_groups[g]!.swapped)) {
         throw new Error(
-          `Cannot load a state that was not swapped while swapped: call ${keeps.swapMethod} first`,
+          `Cannot load a state that was not swapped while swapped: call ${this.owner.keeps.swapMethod} first`,
         );
       }
-      await setOwnStates(
-        list.flatMap((group, g) =>
-          keepsOwnState(group.optimizer) ? [[group.optimizer, state.opt_state[g]!] as const] : [],
-        ),
-      );
-      commit(list, this.owner);
+      await setOwnStates(list.map((group, g) => [group.optimizer, state.opt_state[g]!]));
+      commit();
       return;
     }
     // A state without groups is that of a wrapper before its first step, as this one is.
     const [first, ...others] = Object.values(state.opt_state);
-    if (first) checkBase(optimizer, state, keeps, options);
+    if (first) checkBase(optimizer, state, this.owner, options);
     if (first && keepsOwnState(optimizer)) {
       if (others.length > 0) throw new Error(NEEDS_GROUPS);
       await setOwnStates([[optimizer, first]]);

@@ -30,27 +30,20 @@ export function checkLoadOptions(options: LoadOptions): LoadOptions {
   return options;
 }
 
-/** A group, as far as fitting a state to it needs it. */
-export interface Target {
-  readonly params: readonly Pick<tf.Variable, 'name' | 'shape'>[];
-  readonly optimizer: tf.Optimizer;
-}
-
-/** Puts a state into the groups for which it was planned, but for what their optimizers keep in their own way. */
-export type Commit = (groups: readonly Group[], holder: object) => void;
-
 /**
  * Compares a state with the groups that are to take it.
  *
- * @returns The commit.
+ * @param holder Whose groups they are: it holds the variables if the state was swapped.
+ * @returns Puts the state in place, but for what optimizers keep in their own way.
  * @throws Error that lists what is missing, unexpected and of the wrong shape or value.
  */
 export function planLoad(
-  targets: readonly Target[],
+  groups: readonly Group[],
   state: SWAStateDict,
-  keeps: Keeps,
-  { avgFn }: LoadOptions = {},
-): Commit {
+  holder: { readonly keeps: Keeps },
+  { avgFn }: LoadOptions,
+): () => void {
+  const { keeps } = holder;
   const wanted = new Map<string, string>();
   const found = new Map<string, string>();
   const compare = (part: string, is: unknown, not: unknown): void => {
@@ -62,7 +55,7 @@ export function planLoad(
   const groupOf = new Map(
     param_groups.flatMap(({ param_names }, g) => param_names.map((name) => [name, g] as const)),
   );
-  const ours = targets.flatMap(({ params }, g) => params.map(({ name }) => [name, g] as const));
+  const ours = groups.flatMap(({ params }, g) => params.map(({ name }) => [name, g] as const));
   if (
     ours.length === groupOf.size &&
     ours.every(([name]) => groupOf.has(name) && !isNumber(name))
@@ -70,7 +63,8 @@ export function planLoad(
     for (const [name, g] of ours) compare(`group of ${name}`, groupOf.get(name), g);
   }
 
-  const puts = targets.map(({ params, optimizer }, g) => {
+  const puts = groups.map((group, g) => {
+    const { params, optimizer } = group;
     const saved = param_groups[g];
     const names = saved?.param_names ?? [];
     if (!saved || params.length !== names.length) {
@@ -121,12 +115,12 @@ export function planLoad(
         list.push(buffer);
       }
     });
-    return (group: Group, holder: object): void => {
+    return (): void => {
       for (const part of parts) part.put(entries.get(part.name));
       Object.assign(optimizer, structuredClone(own));
       if (!Number.isNaN(lr)) group.lr = lr;
       tf.dispose(group.buffers);
-      if (swapped !== group.swapped) setHolder(group.params, swapped ? holder : null);
+      if (swapped !== group.swapped) setHolder(params, swapped ? holder : null);
       Object.assign(group, { n_avg, step_counter, swapped });
       for (const name of keeps.counters) group.counters[name] = saved[name] as number;
       group.buffers = Object.fromEntries(
@@ -134,11 +128,13 @@ export function planLoad(
       );
     };
   });
-  for (const { param_names } of param_groups.slice(targets.length)) {
+  for (const { param_names } of param_groups.slice(groups.length)) {
     for (const name of param_names) found.set(name, '');
   }
   checkFit(`The state does not fit this ${keeps.kind}`, wanted, found);
-  return (groups, holder) => puts.forEach((put, g) => put(groups[g]!, holder));
+  return () => {
+    for (const put of puts) put();
+  };
 }
 
 /**
@@ -150,7 +146,7 @@ export function planLoad(
 export function checkBase(
   optimizer: tf.Optimizer,
   state: SWAStateDict,
-  keeps: Keeps,
+  holder: { readonly keeps: Keeps },
   options: LoadOptions,
 ): void {
   const group = state.param_groups[0]!;
@@ -159,5 +155,6 @@ export function checkBase(
     const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
     return { name, shape: (buffer ?? slot)?.shape ?? [] };
   });
-  planLoad([{ params, optimizer }], { ...state, param_groups: [group] }, keeps, options);
+  const target = { params, optimizer } as unknown as Group;
+  planLoad([target], { ...state, param_groups: [group] }, holder, options);
 }
