@@ -213,9 +213,11 @@ function fromArtifacts(artifacts: tf.io.ModelArtifacts): SafetensorsFile {
 function checkSpecs(entries: Header['entries'], specs: unknown): void {
   const count = Array.isArray(specs) ? specs.length : NaN;
   if (count !== entries.length) throw new Error(`it has ${count} weights, not ${entries.length}`);
+  // By name: tensors of no bytes begin where another does, and keys that are integers come first.
+  const list = specs as (Partial<tf.io.WeightsManifestEntry> | null)[];
+  const byName = new Map(list.map((spec) => [spec?.name, spec]));
   specsOf(entries).forEach((wanted, i) => {
-    const { name, dtype, shape, ...others } = ((specs as unknown[])[i] ??
-      {}) as Partial<tf.io.WeightsManifestEntry>;
+    const { name, dtype, shape, ...others } = byName.get(wanted.name) ?? list[i] ?? {};
     const text = JSON.stringify([name, dtype, shape, ...Object.keys(others)]);
     const expected = JSON.stringify([wanted.name, wanted.dtype, wanted.shape]);
     if (text !== expected) throw new Error(`its weight ${i} is ${text}, not ${expected}`);

@@ -27,7 +27,12 @@ export async function toWeights(live: LiveState, lent: Lent): Promise<NamedTenso
     tensors.push({ name: `${TREE}/${weight}`, tensor });
     return { name: entry.name, weight };
   });
-  const bytes = new TextEncoder().encode(JSON.stringify(tree));
+  const bytes = new TextEncoder().encode(
+    // As in state_tree.ts, numbers that JSON does not have.
+    JSON.stringify(tree, (_, value: unknown) =>
+      typeof value === 'number' && !Number.isFinite(value) ? { $: String(value) } : value,
+    ),
+  );
   return [{ name: TREE, tensor: lend(tf.tensor1d(bytes, 'int32'), lent) }, ...tensors];
 }
 
@@ -58,10 +63,10 @@ export async function fromWeights(weights: readonly NamedTensor[]): Promise<SWAS
   if (first?.name !== TREE) return invalid('weights', weights, "an SWA's own");
   const bytes = Uint8Array.from(await first.tensor.data());
   const tensors = await Promise.all(others.map(({ name, tensor }) => hostData(name, tensor)));
-  const tree = JSON.parse(new TextDecoder().decode(bytes), (key, value: unknown) =>
-    // JSON has no NaN: it writes the rate of an optimizer that shows none as null.
-    key === 'lr' ? (value ?? NaN) : value,
-  ) as StateOf<Leaf>;
+  const tree = JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => {
+    const { $: number } = Object(value) as { $?: string };
+    return /^(NaN|-?Infinity)$/.test(String(number)) ? Number(number) : value;
+  }) as StateOf<Leaf>;
   const state = await mapState(tree, ({ name, weight }) => ({ ...tensors[weight]!, name }));
   return state as SWAStateDict;
 }

@@ -166,6 +166,14 @@ describe('saveStateDict and loadStateDict', () => {
       }
     });
 
+    it('tensors of no bytes whose keys are integers, which come first in a record', async () => {
+      const empty: TensorData = { name: '', dtype: 'bool', shape: [0], values: new Uint8Array(0) };
+      const memory = new Memory();
+      const state = [{ one: empty }, empty];
+      await saveStateDict(memory, state);
+      deepStrictEqual(await loadStateDict(memory), state);
+    });
+
     it('a tensor that is in the tree twice, and one from another realm', async () => {
       const one = data(Float32Array.of(1, 2));
       const { runInNewContext } = await import('node:vm');

@@ -172,7 +172,14 @@ export class GroupSet {
       ...this.waiting!.hyperparametersOf(g, config),
       params,
     }));
-    this.add(options, false);
+    try {
+      this.add(options, false);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new Error(`${message}. ${NEEDS_GROUPS}, or all its variables in one step`, {
+        cause: error,
+      });
+    }
   }
 
   /**

@@ -116,6 +116,12 @@ describe('a subclass of a tfjs optimizer', () => {
       second.minimize(half(b));
       assert.deepEqual(await valuesOf([b]), await valuesOf([a]));
       assertClose([second.paramGroups[0]!.lr], [0.1 / 6], 1e-12);
+      const third = of(b);
+      Object.assign(first.optimizer, { seen: -Infinity, best: NaN });
+      Object.assign(third.optimizer, { best: 0 });
+      await third.setWeights(await first.getWeights());
+      const { seen, best } = third.optimizer as unknown as { seen: number; best: number };
+      assert.deepEqual([seen, best], [-Infinity, NaN]);
       // The state is not shared with the optimizer.
       assert.deepEqual(state.param_groups[0]!['own_fields'], { seen: 5 });
     });

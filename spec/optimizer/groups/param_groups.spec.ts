@@ -314,6 +314,29 @@ describe('parameter groups', () => {
       );
     });
 
+    it('an optimizer without a rate, where swaLr is to be set', async () => {
+      class Rateless extends tf.Optimizer {
+        static get className(): string {
+          return 'Rateless';
+        }
+        applyGradients(): void {}
+        getConfig() {
+          return {};
+        }
+      }
+      const base = sgd();
+      const optimizer = new Rateless();
+      const paramGroups = [{ params: variable([1]) }, { params: variable([1]), optimizer }];
+      const message = 'Cannot set swaLr: the optimizer Rateless has no learningRate';
+      const options = { swaStart: 0, swaFreq: 1, swaLr: 0.1 };
+      await assertFails(() => new SWA(base, { ...options, paramGroups }), message);
+      disposeBare(base);
+      await assertFails(() => new SWA(optimizer, options), message);
+      const swa = own(new SWA(sgd(), { ...options, paramGroups: [{ params: variable([1]) }] }));
+      await assertFails(() => swa.addParamGroup({ params: variable([1]), optimizer }), message);
+      assert.lengthOf(swa.paramGroups, 1);
+    });
+
     it('an added group at fault leaves the groups as they were', async () => {
       const v = variable([1], 'mistakes/once');
       const swa = own(new SWA(sgd(), { paramGroups: [{ params: v }] }));

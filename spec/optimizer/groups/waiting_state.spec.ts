@@ -186,6 +186,19 @@ describe('a state that waits', () => {
     assert.deepEqual(await averagesOf(swa), { 'q_2/a': 10, 'q_3/a': 11 });
   });
 
+  it('of numbers that a step tells in part says how to go on', async () => {
+    const state = await stateOf(['8000', '8001']);
+    const swa = await waiting(state);
+    const vs = [variable([2]), variable([3])];
+    await assertFails(
+      () => step(swa, vs[0]!),
+      /^The state does not fit this SWA; .*addParamGroup\(\), or all its variables in one step$/,
+    );
+    assert.isEmpty(swa.paramGroups);
+    step(swa, ...vs);
+    assert.equal(swa.paramGroups[0]!.n_avg, 1);
+  });
+
   it('that was swapped names a way to go on in each message, and it works', async () => {
     const state = await stateOf(['circular/a']);
     state.param_groups[0]!.swapped = true;
