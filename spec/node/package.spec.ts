@@ -34,6 +34,22 @@ describe('the package', () => {
     assert.deepEqual([...new Set(outside)], ['@tensorflow/tfjs-core']);
   });
 
+  it('leaves what only Node has a use for out of a bundle for a browser', () => {
+    const text = readFileSync(path.join(root, 'package.json'), 'utf8');
+    const { browser } = JSON.parse(text) as { browser: Record<string, string> };
+    const replaced = Object.entries(browser).map((paths) =>
+      paths.map((file) => {
+        const source = file.replace('./dist/esm', lib).replace(/\.js$/, '.ts');
+        return Array.from(
+          readFileSync(source, 'utf8').matchAll(/^export \w+ (\w+)/gm),
+          ([, n]) => n,
+        );
+      }),
+    );
+    // What stands for a file exports as much.
+    assert.deepEqual(replaced, [[['nodeAverage'], ['nodeAverage']]]);
+  });
+
   it('names no machine and no registry in its lock file', () => {
     const lock = readFileSync(path.join(root, 'package-lock.json'), 'utf8');
     assert.notMatch(lock, /"resolved"|\.tgz"/);

@@ -126,6 +126,27 @@ describe('a subclass of a tfjs optimizer', () => {
       assert.deepEqual(state.param_groups[0]!['own_fields'], { seen: 5 });
     });
 
+    it('keeps a field of its own that has the name of an option of another optimizer', async () => {
+      class Cooling extends tf.SGDOptimizer {
+        decay = 1;
+        override applyGradients(gradients: Gradients): void {
+          this.decay /= 2;
+          this.setLearningRate(this.decay);
+          super.applyGradients(gradients);
+        }
+      }
+      const v = variable([1, 2]);
+      const [first, second] = [0, 1].map(() =>
+        own(new SWA(new Cooling(1), { paramGroups: [{ params: v }] })),
+      );
+      for (let i = 0; i < 3; i++) first!.minimize(half(v));
+      const state = await first!.stateDict();
+      assert.deepEqual(state.param_groups[0]!['own_fields'], { decay: 0.125 });
+      await second!.loadStateDict(state);
+      second!.minimize(half(v));
+      assert.equal(second!.paramGroups[0]!.lr, 0.0625); // 2^-4
+    });
+
     it('is refused where it has slots that only it knows, before anything is saved', async () => {
       class Amsgrad extends tf.AdamOptimizer {
         largest: tf.Variable[] = [];
