@@ -102,12 +102,14 @@ function decayOf(decay: unknown): number {
  *
  * @throws Error if that makes no sense.
  */
-export function emaOf(config: EmaConfig): AvgFn {
-  const { decay, warmup } = config;
+export function emaOf({ decay, warmup = false }: Partial<EmaConfig>): AvgFn {
   const range = 'a number in [0, 1]';
-  if (checkNumber('decay', decay, 0, range) > 1) invalid('decay', decay, range);
+  const kept = checkNumber('decay', decay, 0, range);
+  if (kept > 1) invalid('decay', decay, range);
   if (typeof warmup !== 'boolean') invalid('warmup', warmup, 'a boolean');
-  return weighted((n) => 1 - (warmup ? Math.min(decay, (1 + n) / (10 + n)) : decay), config);
+  // Its keys in one order: states compare configurations by their text.
+  const config = { decay: kept, warmup };
+  return weighted((n) => 1 - (warmup ? Math.min(kept, (1 + n) / (10 + n)) : kept), config);
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   emaOf,
   swaAvgFn,
   type AvgFn,
+  type EmaConfig,
 } from '../average/avg_fn.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
@@ -187,9 +188,9 @@ export class SWA extends SwappingOptimizer {
     config: tf.serialization.ConfigDict,
   ): T {
     const { optimizer, swaStart, swaFreq, swaLr, avgFn } = config;
-    const ema = avgFn as { decay: number; warmup?: boolean } | null | undefined;
+    const ema = avgFn as Partial<EmaConfig> | null | undefined;
     // Checked before the optimizer is made, which would be left behind.
-    const averaging = ema && { avgFn: emaOf({ warmup: false, ...ema }) };
+    const averaging = ema && { avgFn: emaOf(ema) };
     return new cls(deserialized(optimizer as ReturnType<typeof serialized>), {
       ...{ swaStart, swaFreq, swaLr },
       ...averaging,

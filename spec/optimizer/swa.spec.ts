@@ -438,6 +438,8 @@ describe('SWA', () => {
       const swa = swaOf(tf.train.sgd(0.5), { swaStart: 0, swaFreq: 1, avgFn });
       const config = JSON.parse(JSON.stringify(swa.getConfig()));
       const again = own(SWA.fromConfig(SWA as never, config) as SWA);
+      // In the same order too: the state of a wrapper around this one compares texts.
+      assert.equal(JSON.stringify(again.getConfig()), JSON.stringify(config));
       for (let i = 0; i < 3; i++) again.minimize(half(v), false, [v]);
       again.swapSwaSgd();
       // v: 4, 2, 1; decays 2/11 and 3/12: 4 * 2/11 + 2 * 9/11 = 26/11, then / 4 + 1 * 3/4
