@@ -41,7 +41,7 @@ export async function benchCheckpoint(
   const all = state.flat().map(({ values }) => new Uint8Array(values.buffer));
   const bytes = all.reduce((sum, { length }) => sum + length, 0);
   const folder = await mkdtemp(path.join(tmpdir(), 'tfjs-swa-'));
-  const checkpoint = fileSystem(path.join(folder, 'state.swa'));
+  const checkpoint = fileSystem(path.join(folder, 'state.safetensors'));
   const plain = path.join(folder, 'plain.bin');
 
   const write = async (): Promise<void> => {
