@@ -69,7 +69,7 @@ export class WindowAverage implements RunAverage {
     try {
       return await f();
     } finally {
-      if (this.window) this.swap(); // else disposed meanwhile
+      this.swap(); // nothing, if disposed meanwhile
       held.putBack();
       held.dispose();
     }
