@@ -5,16 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { exchange } from '../average/exchange.js';
 import { isAlive } from '../state/tensor_data.js';
-
-/** A window and what it was worth. */
-export interface WindowScore {
-  /** How many segments, from the newest backwards. */
-  window: number;
-  /** How many updates are in them. */
-  count: number;
-  /** What `evaluate` gave; lower is better. */
-  score: number;
-}
+import type { WindowScore } from '../state/weight_history_state.js';
 
 export class Chosen {
   /**
