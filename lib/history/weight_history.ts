@@ -6,16 +6,12 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkKeys } from '../check.js';
 import type { LoadReport } from '../state/match_tensors.js';
 import type { WeightAverage } from '../state/weight_average.js';
+import type { WeightHistoryState } from '../state/weight_history_state.js';
 import { Guard } from '../swap/guard.js';
 import { TrainedWeights, type TrainedModel } from '../swap/trained_weights.js';
 import { checkChoose, chooseWindow, type Choice, type ChooseOptions } from './choose.js';
 import type { Chosen } from './chosen.js';
-import {
-  planLoad,
-  readState,
-  type HistoryLoadOptions,
-  type WeightHistoryState,
-} from './history_state.js';
+import { planLoad, readState, type HistoryLoadOptions } from './history_state.js';
 import { Segments } from './segments.js';
 import { readWindow } from './window.js';
 
@@ -73,7 +69,11 @@ export class WeightHistory {
     checkInteger('maxSegments', maxSegments, 2);
     this.parts = new Segments(maxSegments);
     this.weights = new TrainedWeights(model, 'WeightHistory');
-    this.guard = new Guard(this.weights, () => this.swapped);
+    this.guard = new Guard(
+      this.weights,
+      () => this.swapped,
+      () => this.free(),
+    );
   }
 
   /** How many updates each segment holds: the closed ones, oldest first, then the open one. */
@@ -142,19 +142,13 @@ export class WeightHistory {
           'normalization that do not fit its average',
       );
     }
-    guard.running = 'choose()';
-    guard.hold(true);
-    try {
+    return guard.run('choose()', async () => {
       const checkGoOn = () => guard.checkUsable();
       const found = await chooseWindow(parts.list, weights, evaluate, options, checkGoOn);
       this.forget();
       this.chosen = found.chosen;
       return { ...found.chosen.score, scores: found.scores };
-    } finally {
-      guard.running = null;
-      guard.hold(this.swapped);
-      if (guard.disposed) this.free();
-    }
+    });
   }
 
   /**
@@ -227,10 +221,7 @@ export class WeightHistory {
    * first, and the weights come back.
    */
   dispose(): void {
-    const { guard } = this;
-    if (guard.disposed) return;
-    guard.disposed = true;
-    if (guard.running === null) this.free();
+    this.guard.dispose();
   }
 
   private free(): void {
