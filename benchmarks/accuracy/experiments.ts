@@ -76,7 +76,7 @@ export const METHODS: readonly Method[] = [
     from: (tuning) => tuning.decays.flatMap((decay) => tried('constant', `ema ${decay}`)(tuning)),
   },
   { name: 'SGD, decayed to zero', from: tried('decayed', 'last') },
-  { name: 'SGD, cosine to zero', from: tried('cosine', 'last'), shortOnly: true },
+  { name: 'SGD, cosine to zero', from: tried('cosine', 'last') },
   // Without momentum, which makes a rate ten times as much.
   { name: 'ScheduleFree', from: tried('schedule-free', 'last', 10), shortOnly: true },
   { name: 'Lookahead, decayed to zero', from: tried('lookahead', 'last'), shortOnly: true },
