@@ -13,7 +13,7 @@ import { LocalRun, VERSION, type WorkerState } from './run.js';
 /** What is told of a job while it runs. */
 export interface Listener {
   onEpoch: (progress: JobProgress) => Promise<void>;
-  onStep?: (epoch: number, step: number) => void;
+  onStep: (epoch: number, step: number) => void | Promise<void>;
 }
 
 /**
@@ -26,7 +26,7 @@ export async function doJob(
   job: Job,
   out: string,
   images: Images,
-  { onEpoch, onStep = () => {} }: Listener,
+  { onEpoch, onStep }: Listener,
 ): Promise<JobResult> {
   const folder = path.join(out, job.id);
   mkdirSync(folder, { recursive: true });
