@@ -125,7 +125,7 @@ function checkShapes(what: string, given: readonly Described[], expected: readon
   const text = (list: readonly Described[]) =>
     list.map(({ dtype, shape }) => `${dtype} [${shape.join(',')}]`).join(' ');
   if (text(given) !== text(expected)) {
-    throw new Error(`its ${what} are of other shapes: ${text(given)}, not ${text(expected)}`);
+    throw new Error(`the shapes of its ${what} are others: ${text(given)}, not ${text(expected)}`);
   }
 }
 
