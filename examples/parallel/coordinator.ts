@@ -84,12 +84,14 @@ class SeedRun {
       seconds += secondsOf(ended);
       const merged = await merge.result();
       merges.push(merged);
-      weights = await this.putMerged(merged, round === rounds);
+      weights = await this.putMerged(merged, round === rounds ? 'average' : 'last');
       from = `seed${this.seed}-round${round}.safetensors`;
       const place = fileSystem(path.join(this.task.out, from));
       await saveStateDict(place, { version: VERSION, model: weights });
     }
-    const { error: merged } = await evaluate(this.model, this.task.test);
+    const average = await this.error();
+    await this.putMerged(merges.at(-1)!, 'last');
+    const merged = { last: await this.error(), average };
 
     const order = ended.map(({ id }) => id);
     const errors: SeedResult['workers'] = [];
@@ -157,13 +159,13 @@ class SeedRun {
   }
 
   /** Puts merged weights into the model, and gives all that it holds then. */
-  private async putMerged({ average, last, leftOut }: Merged, averages: boolean) {
+  private async putMerged({ average, last, leftOut }: Merged, which: 'average' | 'last') {
     if (!last || !average) {
       const reasons = leftOut.map(({ id, reason }) => `${id}: ${reason}`);
       throw new Error(`No worker is left to merge: ${reasons.join('; ')}`);
     }
     assignWeights(this.model, last);
-    if (averages) assignWeights(trainableVariables(this.model), average);
+    if (which === 'average') assignWeights(trainableVariables(this.model), average);
     await reestimate(this.model, this.images);
     return readWeights(this.model);
   }
@@ -173,14 +175,19 @@ class SeedRun {
   }
 
   private async errorsOf(end: EndedJob): Promise<Errors> {
-    const { model, images, task } = this;
+    const { model, images } = this;
     const state = await this.stateOf(end);
     assignWeights(model, state.model);
-    const { error: last } = await evaluate(model, task.test);
+    const last = await this.error();
     assignWeights(trainableVariables(model), averageOf(state.swa).weights);
     await reestimate(model, images);
-    const { error: average } = await evaluate(model, task.test);
-    return { last, average };
+    return { last, average: await this.error() };
+  }
+
+  /** The test error of what the model holds, in percent. */
+  private async error(): Promise<number> {
+    const { error } = await evaluate(this.model, this.task.test);
+    return error;
   }
 }
 

@@ -15,8 +15,8 @@ export interface SeedResult {
   seed: number;
   /** Of each worker of the last round, in order; `null` where it was left out. */
   workers: (Errors | null)[];
-  /** Of the merged average. */
-  merged: number;
+  /** Of the workers' last weights merged, statistics re-estimated, and of their averages merged. */
+  merged: Errors;
   /** Of one worker that trained as many epochs as all others together. */
   alone: Errors | null;
   /** Seconds from the first job's begin to the last one's end: of all rounds, and of that one worker. */
@@ -56,7 +56,10 @@ export function tableOf(
     line(`test error (%), ${seeds} seed${seeds > 1 ? 's' : ''}`, 'last weights', 'average'),
     '-'.repeat(72),
     ...shown,
-    line(`merged, ${workers} workers`, '', percent(results.map(({ merged }) => merged))),
+    errors(
+      `merged, ${workers} workers`,
+      results.map(({ merged }) => merged),
+    ),
     ...(alone.some((item) => item) ? [errors('one worker, as many epochs', alone), ''] : ['']),
     timeLine(results, concurrency),
   ].join('\n');

@@ -323,7 +323,7 @@ describe('parallel: options and table', () => {
 
   it('shows means over seeds, and who was left out', () => {
     const result = (seed: number, error: number, there: boolean): SeedResult => ({
-      ...{ seed, merged: error, members: [], leftOut: [], digest: '' },
+      ...{ seed, merged: { last: 3, average: error }, members: [], leftOut: [], digest: '' },
       workers: [{ last: error + 4, average: error + 1 }, there ? { last: 1, average: 2 } : null],
       alone: { last: error + 3, average: error + 2 },
       seconds: { parallel: 1.5, alone: 2.5 },
@@ -337,7 +337,7 @@ describe('parallel: options and table', () => {
       '-'.repeat(72),
       'worker 1                                21.00 ± 1.41      18.00 ± 1.41',
       'worker 2                                1.00              2.00',
-      'merged, 2 workers                                         17.00 ± 1.41',
+      'merged, 2 workers                       3.00 ± 0.00       17.00 ± 1.41',
       'one worker, as many epochs              20.00 ± 1.41      19.00 ± 1.41',
       '',
       'training, 2 at a time: 3.0 s; the same epochs one after another: 5.0 s',
