@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import {
   assignWeights,
+  averageOf,
   loadStateDict,
   readWeights,
   saveStateDict,
@@ -16,7 +17,7 @@ import { fileSystem } from 'tfjs-swa/node';
 import type { Images } from '../demo/data.js';
 import { evaluate, reestimate, trainableVariables } from '../demo/model.js';
 import { BATCH } from '../demo/schedule.js';
-import { averageOf, OrderedMerge, type Merged } from './merge.js';
+import { OrderedMerge, type Merged } from './merge.js';
 import type { ParallelOptions } from './options.js';
 import type { EndedJob, Job, JobQueue } from './queue.js';
 import type { Errors, SeedResult } from './report.js';

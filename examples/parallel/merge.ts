@@ -2,7 +2,7 @@
  * Merges what workers made: in the order of their ids, each once, those left out by name that do not
  * fit. It knows nothing of where the states come from.
  */
-import { WeightAccumulator, type SWAStateDict, type TensorData } from 'tfjs-swa';
+import { averageOf, WeightAccumulator, type TensorData } from 'tfjs-swa';
 import { VERSION, type WorkerState } from './run.js';
 
 /** A tensor's dtype and shape. */
@@ -127,10 +127,4 @@ function checkShapes(what: string, given: readonly Described[], expected: readon
   if (text(given) !== text(expected)) {
     throw new Error(`the shapes of its ${what} are others: ${text(given)}, not ${text(expected)}`);
   }
-}
-
-/** The average that an SWA's state holds. */
-export function averageOf(state: SWAStateDict): { count: number; weights: TensorData[] } {
-  const weights = Object.values(state.swa_state).map(({ swa_buffer }) => swa_buffer);
-  return { count: state.param_groups[0]!.n_avg, weights };
 }

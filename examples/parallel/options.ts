@@ -26,8 +26,8 @@ export interface ParallelOptions {
 }
 
 const CORES = availableParallelism();
-const FULL = { workers: '4', start: '10', epochs: '6', rounds: '1', seeds: '3', images: '4000' };
-const QUICK = { ...FULL, workers: '3', start: '1', epochs: '2', seeds: '1', images: '640' };
+const FULL = { workers: '8', start: '10', epochs: '2', rounds: '1', seeds: '3', images: '4000' };
+const QUICK = { ...FULL, workers: '3', start: '1', seeds: '1', images: '640' };
 const OUT = 'demo-output/parallel';
 
 export const HELP = `Usage: npm run parallel -- [options]
@@ -44,7 +44,7 @@ their averages. Needs redis-server, and starts one for itself.
   --seeds N        runs, with the seeds 1 to N             (1 to 100, default ${FULL.seeds})
   --images N       training images                         (64 to 4000, default ${FULL.images})
   --split          each worker has images of its own, the k-th worker k shares of them
-  --quick          a run of seconds: ${['workers', 'start', 'epochs', 'seeds', 'images'].map((name) => `${name} ${QUICK[name as keyof typeof QUICK]}`).join(', ')}
+  --quick          a run of seconds: ${['workers', 'start', 'seeds', 'images'].map((name) => `${name} ${QUICK[name as keyof typeof QUICK]}`).join(', ')}
   --kill           the first seed alone, twice, once with a worker killed in the middle of an epoch,
                    and whether both end the same, bit for bit
   --out DIR        folder for all that is kept             (default ${OUT})

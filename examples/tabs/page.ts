@@ -2,7 +2,7 @@
  * The page: hands each of its workers a task, and merges in their order what they post. It trains
  * nothing itself.
  */
-import { assignWeights, readWeights, type TensorData } from 'tfjs-swa';
+import { assignWeights, averageOf, readWeights, type TensorData } from 'tfjs-swa';
 import { evaluate, reestimate, trainableVariables } from '../demo/model.js';
 import { startBackend } from '../page/backend.js';
 import { fetchImages } from '../page/images.js';
@@ -88,8 +88,7 @@ async function run(): Promise<void> {
     const { error } = await evaluate(model, test);
     return `test error ${error.toFixed(2)} %`;
   };
-  const before = trainableVariables(model).map((_, i) => begun.swa.swa_state[i]!.swa_buffer);
-  newLine(`the start's average: ${await errorOf(begun.model, before)}`);
+  newLine(`the start's average: ${await errorOf(begun.model, averageOf(begun.swa).weights)}`);
   newLine(`merged: ${await errorOf(merged.last, merged.average)}`);
   for (const { id, reason } of merged.leftOut) newLine(`left out ${id}: ${reason}`);
   status.textContent = `Merged ${merged.members.length} of ${workers}.`;
