@@ -21,7 +21,7 @@ export type {
   SegmentState,
   WeightHistoryState,
 } from './history/history_state.js';
-export type { HistoryModel } from './history/weights.js';
+export type { TrainedModel } from './swap/trained_weights.js';
 export type { WeightAverage } from './state/weight_average.js';
 export { softUpdate } from './average/soft_update.js';
 export type { WeightedModel } from './model/model_or_list.js';

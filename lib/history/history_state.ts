@@ -9,9 +9,9 @@ import type { NamedVariable } from '../model/model_or_list.js';
 import { matchByName, matchByRule, type LoadReport } from '../state/match_tensors.js';
 import { checkTensorData, hostData, toVariable, type TensorData } from '../state/tensor_data.js';
 import type { WeightAverage } from '../state/weight_average.js';
+import type { TrainedWeights } from '../swap/trained_weights.js';
 import { Chosen, type WindowScore } from './chosen.js';
 import type { Segment } from './segments.js';
-import type { HistoryWeights } from './weights.js';
 
 /** A segment as plain data. */
 export interface SegmentState extends WeightAverage {
@@ -62,7 +62,7 @@ type Fitted = (TensorData | undefined)[];
 
 /** The state at the moment of the call; copies. */
 export async function readState(
-  weights: HistoryWeights,
+  weights: TrainedWeights,
   segments: readonly Segment[],
   open: boolean,
   chosen: Chosen | null,
@@ -94,7 +94,7 @@ export async function readState(
  * @throws Error that says what is wrong with the state or the options, or lists what does not fit.
  */
 export function planLoad(
-  weights: HistoryWeights,
+  weights: TrainedWeights,
   state: WeightHistoryState,
   options: HistoryLoadOptions,
 ): Plan {

@@ -1,18 +1,18 @@
 /**
- * What a WeightHistory refuses, and why: it is disposed, in the middle of a choice or swapped, or its
- * weights are gone or another's. It knows nothing of segments.
+ * What is refused of who averages weights and swaps others in, and why: it is disposed, in the middle
+ * of a long call or swapped, or its weights are gone or another's. It knows nothing of averages.
  */
 import { checkNotHeld, setHolder } from '../average/exchange.js';
-import type { HistoryWeights } from './weights.js';
+import type { TrainedWeights } from './trained_weights.js';
 
 export class Guard {
-  /** In the middle of a choice. */
-  choosing = false;
+  /** The call that others wait for: `choose()`. */
+  running: string | null = null;
   disposed = false;
 
-  /** @param isSwapped Whether the weights are those of a choice. */
+  /** @param isSwapped Whether others stand in place of the weights. */
   constructor(
-    private readonly weights: HistoryWeights,
+    private readonly weights: TrainedWeights,
     private readonly isSwapped: () => boolean,
   ) {}
 
@@ -23,18 +23,19 @@ export class Guard {
 
   /** @throws Error once disposed. */
   checkUsable(): void {
-    if (this.disposed) throw new Error('This WeightHistory has been disposed');
+    if (this.disposed) throw new Error(`This ${this.weights.owner} has been disposed`);
   }
 
   /** @throws Error that says what to wait for. */
-  checkNotChoosing(action: string): void {
+  checkIdle(action: string): void {
     this.checkUsable();
-    if (this.choosing) throw new Error(`Cannot ${action} while choose() runs: await it first`);
+    if (this.running === null) return;
+    throw new Error(`Cannot ${action} while ${this.running} runs: await it first`);
   }
 
   /** @throws Error unless the weights are those of training. */
   checkTraining(action: string): void {
-    this.checkNotChoosing(action);
+    this.checkIdle(action);
     if (this.isSwapped()) throw new Error(`Cannot ${action} while swapped: call swap() first`);
   }
 
