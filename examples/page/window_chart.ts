@@ -44,7 +44,7 @@ export function windowPicture(
         ? `It is ${percent(last!.error)} for the last weights and ${percent(best.error)} for the ` +
           `average over the ${lastEpochs(chosen!)}, which is chosen.`
         : `${all.length} of ${settings.epochs} windows are measured.`,
-      columns: ['Epochs', 'Test error', `${HELD_OUT} held-out images (nats)`, ''],
+      columns: ['Epochs', 'Test error', `${HELD_OUT} held-out images (nats)`, 'Which'],
       rows: [
         ...(last ? [['none', percent(last.error), '', 'last weights']] : []),
         ...all.map(({ epochs, error, heldOut }) => [
