@@ -96,12 +96,12 @@ async function demo(options: DemoOptions): Promise<void> {
     wrapped(
       `${method === 'ema' ? 'An exponential moving average (EMA) of weights' : 'Stochastic Weight Averaging'} on Fashion-MNIST: a net of two hidden layers of ${width} units ` +
         `with batch normalization learns from ${train.count} images with ${noiseText}, is judged ` +
-        `on ${validation.count} others, and is tested on ${test.count}. For each of ${seeds} seed${seeds === 1 ? '' : 's'}:`,
+        `on ${VALIDATION} others, and is tested on ${test.count}. For each of ${seeds} seed${seeds === 1 ? '' : 's'}:`,
     ),
     `  1. ${halfText} of SGD at the constant rate ${RATE}, shared by both runs;`,
     `  2. ${halfText} more ${then},`,
-    `     ${moments};`,
-    '     also every step of 1. and 2., from each epoch on: the others choose from which;',
+    `     ${moments},`,
+    `     and with 1. by SWA at every step, from a start that the ${VALIDATION} others choose;`,
     `  3. from the end of 1. again, ${halfText} at a rate that decays to 1 %.`,
     'Then the test error is measured on a plane of weight space, and all is drawn.',
     `On the ${backend} backend here this takes about ${durationText(estimate.total)}.`,

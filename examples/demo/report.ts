@@ -111,13 +111,13 @@ export function sentenceOf(
     interval !== null && interval[0] <= 0 && interval[1] >= 0
       ? `${its} cannot be told from that of SGD with decay`
       : `${its} is ${size} than that of SGD with decay`;
-  const chosen = method === 'swa' ? 'and where averaging starts chosen on validation, ' : '';
+  const chosen = method === 'swa' ? 'the start of averaging chosen on validation, and ' : '';
   // Measured: with a fifth of the labels random, 10 epochs of SGD with decay reach SWA's error, which is
   // about that of EMA and below that at the cyclic rate.
   const early = noise > 0 && epochs > 10;
   return (
     `What this shows${interval === null ? ', by a single example' : ''}: at a fixed budget of ` +
-    `${epochs} epochs, with neither the decay nor the stopping point tuned, ${chosen}${found}; what it ` +
+    `${epochs} epochs, with ${chosen}neither the decay nor the stopping point tuned, ${found}; what it ` +
     `does not show: that ${name} beats SGD that is tuned` +
     (early
       ? ' - with wrong labels, ten epochs of SGD with decay reach ' +

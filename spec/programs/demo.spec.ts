@@ -899,7 +899,7 @@ describe('demo: report', () => {
       const sentence = sentenceOf(summary, { epochs: 30, noise: 0.2, method });
       assert.include(sentence, first);
       assert.include(sentence, last);
-      const start = 'and where averaging starts chosen on validation, ';
+      const start = 'with the start of averaging chosen on validation, and neither the decay';
       assert[method === 'swa' ? 'include' : 'notInclude'](sentence, start);
     });
   }
