@@ -7,7 +7,8 @@
 /** Folders of `lib`, the highest floor first; above them the doors, below them check.ts. */
 const FLOORS = [
   ['fit'],
-  ['optimizer', 'history'],
+  ['optimizer', 'history', 'swag'],
+  ['swap'],
   ['average', 'batchnorm', 'checkpoint', 'merge', 'schedule'],
   ['model'],
   ['state'],

@@ -6,11 +6,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { checkNotHeld, exchange, setHolder } from '../average/exchange.js';
 import type { BnLoader } from '../batchnorm/batches.js';
 import { chooseWindow } from '../history/choose.js';
-import type { WindowScore } from '../history/chosen.js';
 import { Segments } from '../history/segments.js';
-import { HistoryWeights, type HistoryModel } from '../history/weights.js';
 import { Window } from '../history/window.js';
 import { checkModel } from '../model/model_or_list.js';
+import type { WindowScore } from '../state/weight_history_state.js';
+import { TrainedWeights, type TrainedModel } from '../swap/trained_weights.js';
 import { innerOf, type FittedModel } from './fitted_model.js';
 import { Held, type RunAverage } from './model_average.js';
 
@@ -19,14 +19,17 @@ const MAX_SEGMENTS = 16;
 
 /** The average is that of the last half of the segments, rounded up, until a window is chosen. */
 export class WindowAverage implements RunAverage {
-  private readonly weights: HistoryWeights;
+  private readonly weights: TrainedWeights;
   private readonly segments = new Segments(MAX_SEGMENTS);
   /** While swapped: what is in the model, whose own weights it holds. */
   private window: Window | null = null;
 
   /** @throws Error if it is no built model, or `fit` trains what would not be averaged. */
   constructor(model: FittedModel) {
-    this.weights = new HistoryWeights(checkModel(model) as FittedModel & HistoryModel);
+    this.weights = new TrainedWeights(
+      checkModel(model) as FittedModel & TrainedModel,
+      'swaCallback',
+    );
     this.checkCompiled(model);
   }
 
