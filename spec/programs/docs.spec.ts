@@ -55,6 +55,14 @@ describe('the documentation', function () {
     assert.sameMembers(['README.md', ...inSite], DOCUMENTS);
   });
 
+  it('has every folder of lib in its map', () => {
+    const folders = readdirSync(path.join(root, 'lib'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+    const map = [...read('CONTRIBUTING.md').matchAll(/^ {2}(\w+)\/ +\S/gm)].map(([, name]) => name);
+    assert.includeMembers(map, folders);
+  });
+
   it('excuses no code from running', () => {
     const languages = DOCUMENTS.flatMap((file) =>
       fences(read(file)).map(({ language }) => language),
