@@ -31,6 +31,7 @@ try {
 
 /** Takes a picture of some parts of the page, which lie below each other. */
 async function take(page: Page, file: string, ...names: string[]): Promise<void> {
+  await page.evaluate('scrollTo(0, 0)'); // boxes are told from where the window begins
   const boxes = await Promise.all(
     names.map(async (name) => (await page.getByRole('region', { name }).boundingBox())!),
   );
