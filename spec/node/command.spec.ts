@@ -3,7 +3,7 @@ import { assert } from 'chai';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
-  commandFile,
+  commandBundle,
   f32,
   readSafetensors,
   runCommand,
@@ -44,7 +44,7 @@ const inside =
 const done = ({ code, stderr }: Ran): void => assert.equal(code, 0, stderr);
 
 describe('tfjs-swa', function () {
-  before(commandFile);
+  before(commandBundle);
 
   describe('average, of safetensors', () => {
     it(

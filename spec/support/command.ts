@@ -8,16 +8,16 @@ import path from 'node:path';
 /** Inside the project, where imports find its packages; a folder of this run alone. */
 const folder = path.join(import.meta.dirname, '../.tmp', `command-${process.pid}`);
 
-let built: Promise<string> | undefined;
+let built: ReturnType<typeof bundle> | undefined;
 
-/** The command as one would install it: what is imported late stays in files of its own. */
-export function commandFile(): Promise<string> {
+/** The command, bundled once: what is imported late stays in files of its own. */
+export function commandBundle(): ReturnType<typeof bundle> {
   return (built ??= bundle());
 }
 
-async function bundle(): Promise<string> {
+async function bundle() {
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  await build({
+  const { metafile } = await build({
     entryPoints: [path.join(import.meta.dirname, '../../lib/cli/main.ts')],
     outdir: folder,
     outExtension: { '.js': '.mjs' },
@@ -26,9 +26,10 @@ async function bundle(): Promise<string> {
     platform: 'node',
     format: 'esm',
     packages: 'external',
+    metafile: true,
     logLevel: 'silent',
   });
-  return path.join(folder, 'main.mjs');
+  return { file: path.join(folder, 'main.mjs'), metafile };
 }
 
 /** What a process did. */
@@ -50,7 +51,8 @@ export async function runCommand(
     onStart?: (child: ReturnType<typeof spawn>) => void;
   } = {},
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [...node, await commandFile(), ...args], {
+  const { file } = await commandBundle();
+  const child = spawn(process.execPath, [...node, file, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
   });
