@@ -71,7 +71,8 @@ export class JobQueue {
     const unlessAborted = <T>(answer: Promise<T>) => Promise.race([answer, aborted]);
 
     const epochs = new Map<string, number>();
-    for (let open = jobs; open.length > 0; await pause(100, null, { signal })) {
+    // Ten times a second; with a thousand open jobs, once.
+    for (let open = jobs; open.length > 0; await pause(100 + open.length, null, { signal })) {
       const left: Job[] = [];
       const missing: Job[] = [];
       for (const job of open) {
