@@ -417,9 +417,12 @@ export async function trainEpoch(
   for (let i = 0; i < steps; i++) {
     const indices = order.subarray(i * BATCH, (i + 1) * BATCH);
     const loss = trainStep(model, optimizer, images, indices);
-    await onStep(i + 1);
-    sum += (await loss.data())[0]!;
-    loss.dispose();
+    try {
+      await onStep(i + 1);
+      sum += (await loss.data())[0]!;
+    } finally {
+      loss.dispose();
+    }
     await breathe();
   }
   return sum / steps;
