@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, truncate } from 'node:fs/promises';
 import path from 'node:path';
-import { saveStateDict, type TensorData } from 'tfjs-swa';
+import { loadStateDict, saveStateDict, type TensorData } from 'tfjs-swa';
 import { fileSystem } from 'tfjs-swa/node';
 import { UsageError } from '../../examples/demo/options.js';
 import type { Kept, Outcome, Run } from './run.js';
@@ -48,14 +48,25 @@ export class Finished {
   async add(run: Run, outcome: Outcome, kept: Kept): Promise<void> {
     await mkdir(this.folder, { recursive: true });
     if (run.on === 'test') {
-      const file = path.join(this.folder, 'weights', `${nameOf(run)}.safetensors`);
       const { iterates, window } = kept;
-      const state = { iterates: iterates.map(dataOf), window: window && dataOf(window) };
-      await saveStateDict(fileSystem(file, { createFolder: true }), state);
+      const state: State = { iterates: iterates.map(dataOf), window: window && dataOf(window) };
+      await saveStateDict(fileSystem(weightsOf(this.folder, run), { createFolder: true }), state);
     }
     await appendFile(fileIn(this.folder), `${JSON.stringify({ run, outcome })}\n`);
     this.outcomes.set(keyOf(run), outcome);
   }
+}
+
+/** The weights that a finished run on test images has left in a folder. */
+export async function keptIn(folder: string, run: Omit<Run, 'takes' | 'on'>): Promise<Kept> {
+  const { iterates, window } = await loadStateDict<State>(fileSystem(weightsOf(folder, run)));
+  return { iterates: iterates.map(valuesOf), window: window && valuesOf(window) };
+}
+
+/** {@link Kept}, as it is saved. */
+interface State {
+  iterates: TensorData[];
+  window: TensorData | null;
 }
 
 function fileIn(folder: string): string {
@@ -67,9 +78,18 @@ function keyOf(run: Run): string {
   return JSON.stringify(run);
 }
 
-/** `dense-0.2-30-constant-0.1-1`: net, noise, epochs, way, rate, seed. */
-function nameOf({ experiment: { net, noise, epochs }, way, rate, seed }: Run): string {
-  return [net, noise, epochs, way, rate, seed].join('-');
+/** `weights/dense-0.2-30-constant-0.1-1.safetensors`: net, noise, epochs, way, rate, seed. */
+function weightsOf(
+  folder: string,
+  { experiment, way, rate, seed }: Omit<Run, 'takes' | 'on'>,
+): string {
+  const { net, noise, epochs } = experiment;
+  const name = [net, noise, epochs, way, rate, seed].join('-');
+  return path.join(folder, 'weights', `${name}.safetensors`);
+}
+
+function valuesOf({ values }: TensorData): Float32Array {
+  return values as Float32Array;
 }
 
 function dataOf(values: Float32Array): TensorData {
