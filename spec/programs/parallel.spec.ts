@@ -2,7 +2,7 @@
 import { assert } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -80,11 +80,11 @@ describe('npm run parallel', function () {
     unbroken = resultsIn('unbroken');
   });
 
-  after(async () => {
+  after(() => {
     for (const child of running) child.kill('SIGKILL');
-    for (const name of ['coordinator', 'stopped', 'redis']) {
-      const pid = Number(existsSync(pidFile(name)) && readFileSync(pidFile(name), 'utf8'));
-      if (pid) process.kill(pid, 'SIGKILL');
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    for (const file of files.filter((name) => name.endsWith('redis.pid'))) {
+      process.kill(Number(readFileSync(path.join(folder, file), 'utf8')), 'SIGKILL');
     }
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
