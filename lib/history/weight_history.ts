@@ -69,7 +69,11 @@ export class WeightHistory {
     checkInteger('maxSegments', maxSegments, 2);
     this.parts = new Segments(maxSegments);
     this.weights = new TrainedWeights(model, 'WeightHistory');
-    this.guard = new Guard(this.weights, () => this.swapped);
+    this.guard = new Guard(
+      this.weights,
+      () => this.swapped,
+      () => this.free(),
+    );
   }
 
   /** How many updates each segment holds: the closed ones, oldest first, then the open one. */
@@ -138,19 +142,13 @@ export class WeightHistory {
           'normalization that do not fit its average',
       );
     }
-    guard.running = 'choose()';
-    guard.hold(true);
-    try {
+    return guard.run('choose()', async () => {
       const checkGoOn = () => guard.checkUsable();
       const found = await chooseWindow(parts.list, weights, evaluate, options, checkGoOn);
       this.forget();
       this.chosen = found.chosen;
       return { ...found.chosen.score, scores: found.scores };
-    } finally {
-      guard.running = null;
-      guard.hold(this.swapped);
-      if (guard.disposed) this.free();
-    }
+    });
   }
 
   /**
@@ -223,10 +221,7 @@ export class WeightHistory {
    * first, and the weights come back.
    */
   dispose(): void {
-    const { guard } = this;
-    if (guard.disposed) return;
-    guard.disposed = true;
-    if (guard.running === null) this.free();
+    this.guard.dispose();
   }
 
   private free(): void {

@@ -7,14 +7,38 @@ import type { TrainedWeights } from './trained_weights.js';
 
 export class Guard {
   /** The call that others wait for: `choose()`. */
-  running: string | null = null;
-  disposed = false;
+  private running: string | null = null;
+  private disposed = false;
 
-  /** @param isSwapped Whether others stand in place of the weights. */
+  /**
+   * @param isSwapped Whether others stand in place of the weights.
+   * @param free Frees all that is kept; called once.
+   */
   constructor(
     private readonly weights: TrainedWeights,
     private readonly isSwapped: () => boolean,
+    private readonly free: () => void,
   ) {}
+
+  /** Has others wait for a call, for which the weights are in use. */
+  async run<T>(call: string, f: () => Promise<T>): Promise<T> {
+    this.running = call;
+    this.hold(true);
+    try {
+      return await f();
+    } finally {
+      this.running = null;
+      this.hold(this.isSwapped());
+      if (this.disposed) this.free();
+    }
+  }
+
+  /** Frees all, at the end of the call that runs if there is one. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    if (this.running === null) this.free();
+  }
 
   /** Notes that the weights are in use, or with `false` that they are back. */
   hold(held: boolean): void {

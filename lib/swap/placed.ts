@@ -3,8 +3,10 @@
  * come from.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { startAverage } from '../average/average.js';
 import { exchange } from '../average/exchange.js';
 import { isAlive } from '../state/tensor_data.js';
+import type { TrainedWeights } from './trained_weights.js';
 
 export class Placed {
   /**
@@ -29,6 +31,26 @@ export class Placed {
   dispose(): void {
     tf.dispose([...this.buffers]);
   }
+}
+
+/**
+ * Puts values in place of the weights, and of what was put there before; the statistics are those of
+ * training.
+ *
+ * @param before What was put in place before; used or disposed of.
+ */
+export function placeValues(
+  { variables, all }: TrainedWeights,
+  values: readonly tf.Tensor[],
+  before: Placed | null,
+): Placed {
+  let placed = before;
+  if (!placed?.swapped) {
+    placed?.dispose();
+    placed = new Placed(all, all.map(startAverage), true);
+  }
+  assignValues(all, [...values, ...placed.buffers.slice(variables.length)]);
+  return placed;
 }
 
 /** Gives variables values, whose data they share; those that are gone get none. */
