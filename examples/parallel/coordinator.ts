@@ -102,7 +102,8 @@ class SeedRun {
       errors.push(there ? await this.errorsOf(ended[order.indexOf(id)]!) : null);
     }
     const alone = { from: first, epochs: rounds * epochs * (split ? 1 : workers) };
-    const [long] = kill ? [] : await this.finish([this.job('alone', 999, alone)]);
+    const [end] = kill ? [] : await this.finish([this.job('alone', 999, alone)]);
+    const long = end && !(end.result instanceof Error) ? end : null; // or it failed, as it said
     return {
       ...{ seed: this.seed, workers: errors, merged },
       alone: long ? await this.errorsOf(long) : null,

@@ -63,9 +63,9 @@ export class OrderedMerge {
    * counted.
    */
   put(id: string, load: () => WorkerState | Promise<WorkerState>): Promise<void> {
-    const place = this.ids.indexOf(id);
-    if (place < 0) throw new Error(`Invalid id: ${id} (expected one of ${this.ids.join(', ')})`);
-    if (place >= this.turn && !this.waiting.has(id)) this.waiting.set(id, load);
+    if (!this.ids.includes(id))
+      throw new Error(`Invalid id: ${id} (expected one of ${this.ids.join(', ')})`);
+    this.waiting.set(id, load); // after its turn nobody asks for it
     this.working = this.working.then(() => this.takeInTurn());
     return this.working;
   }

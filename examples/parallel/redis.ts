@@ -42,7 +42,12 @@ export class RedisServer {
     await endLeft(folder);
     const port = await freePort();
     const server = new RedisServer(path.resolve(folder), port, onNews, onFailure);
-    await server.run();
+    try {
+      await server.run();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     return server;
   }
 
@@ -50,7 +55,8 @@ export class RedisServer {
   async stop(): Promise<void> {
     this.stopping = true;
     const { child } = this;
-    if (child?.exitCode !== null || child.signalCode !== null) return;
+    const runs = child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
+    if (!runs) return;
     const ended = once(child, 'exit');
     child.kill('SIGTERM'); // at which Redis writes what is left to write
     await ended;

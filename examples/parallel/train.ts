@@ -17,8 +17,8 @@ export interface Listener {
 }
 
 /**
- * Does a job. What it makes is the same, byte by byte, however often it was begun; two processes that
- * do the same job, because one was thought dead, write the same files.
+ * Does a job. What it makes is the same, bit for bit, however often it was begun; two processes that
+ * do the same job, because one was thought dead, write the same values.
  *
  * @param out The run's folder; the checkpoints lie in that of the job below it.
  */
