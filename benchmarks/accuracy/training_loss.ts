@@ -115,7 +115,7 @@ function normalizedRelu(x: tf.Tensor, layer: Layer): tf.Tensor {
     return {
       value: tf.reshape(y, x.shape),
       gradFunc: (dy, saved) => {
-        const [from, factor, positive, ...reserved] = saved as tf.Tensor[];
+        const [from, factor, positive, ...reserved] = saved;
         const relu = [tf.reshape(dy, places), positive!];
         const [dNormalized] = run('ReluGrad', attributes.slice(0, 1), relu, 1);
         const needed = [dNormalized!, from!, factor!, ...reserved];

@@ -178,7 +178,7 @@ describe('uncertainty benchmark: a seed', () => {
     assert.equal(spread.values[0], methods.SWAG.quality.nll);
     const rows = tableOf([reported]).split('\n');
     assert.equal(rows.length, 2 + METHODS.length);
-    assert.include(rows[3], `${methods.SWA.quality.nll.toFixed(3)}`);
+    assert.include(rows[3], methods.SWA.quality.nll.toFixed(3));
     for (const chart of [reliabilityChart([reported]), entropyChart([reported])]) {
       const { svg } = await render(chart);
       for (const method of METHODS) assert.include(svg, `>${method}<`);
