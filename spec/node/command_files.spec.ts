@@ -29,28 +29,13 @@ import {
   f32,
   runCommand,
   safetensors,
+  SAY_MEMORY,
   writeModel,
   type Ran,
 } from '../support/command.js';
 import { inFolder } from '../support/handlers.js';
 import { own, variable } from '../support/support.js';
 
-/**
- * Has Node say how much memory the process took at most, in MB, as the last line of stderr. By /proc
- * where there is one: what `resourceUsage` tells includes what the process took that started it.
- */
-const SAY_MEMORY = [
-  '--import',
-  `data:text/javascript,${encodeURIComponent(`
-    import { existsSync, readFileSync } from 'node:fs';
-    process.on('exit', () => {
-      const file = '/proc/self/status';
-      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-      const [, kB = process.resourceUsage().maxRSS] = /VmHWM:\\s+(\\d+)/.exec(text) ?? [];
-      console.error(kB / 1e3);
-    });
-  `)}`,
-];
 const memoryOf = ({ stderr }: Ran): number => Number(stderr.trimEnd().split('\n').at(-1));
 
 /** A file of a header's text and bytes of tensors. */
