@@ -33,11 +33,12 @@ describe('the documentation', function () {
   const inMarkdown = DOCUMENTS.flatMap((file) => markdownSamples(file, read(file)));
   const inDocstrings = filesIn('lib', '.ts').flatMap((file) => docstringSamples(file, read(file)));
   const all = [...inMarkdown.filter(({ document }) => document !== IN_ORDER), ...inDocstrings];
-  const inOrder = new Samples(inMarkdown.filter(({ document }) => document === IN_ORDER));
   let samples: Samples;
+  let inOrder: Samples;
   let failures: (string | null)[];
   before(async () => {
     samples = new Samples(all);
+    inOrder = new Samples(inMarkdown.filter(({ document }) => document === IN_ORDER));
     failures = await samples.run();
   });
   after(() => samples.remove());
