@@ -8,7 +8,8 @@
 const FLOORS = [
   ['cli'],
   ['fit'],
-  ['optimizer', 'history'],
+  ['optimizer', 'history', 'swag'],
+  ['swap'],
   ['average', 'batchnorm', 'checkpoint', 'merge', 'schedule'],
   ['model'],
   ['state'],

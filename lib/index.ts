@@ -15,7 +15,11 @@ export type { LayersModelLike } from './average/averaged_weights.js';
 export { WeightHistory, type WeightHistoryOptions } from './history/weight_history.js';
 export type { Choice, ChooseOptions } from './history/choose.js';
 export type { HistoryLoadOptions } from './history/history_state.js';
-export type { HistoryModel } from './history/weights.js';
+export { SWAG } from './swag/swag.js';
+export type { SWAGOptions, SWAGSampleOptions } from './swag/options.js';
+export type { SWAGPrediction, SWAGPredictOptions } from './swag/predict.js';
+export type { SWAGPlacedState, SWAGStateDict } from './swag/swag_state.js';
+export type { TrainedModel } from './swap/trained_weights.js';
 export type { WeightAverage } from './state/weight_average.js';
 export type {
   ChosenState,

@@ -29,6 +29,14 @@ export function checkLoader(loader: unknown, name = 'loader'): void {
   invalid(name, loader, 'an iterable, an async iterable or a tf.data Dataset');
 }
 
+/** Refuses what cannot be read batch by batch again and again: an iterator. */
+export function checkRereadable(loader: unknown, name: string, each: string): void {
+  checkLoader(loader, name);
+  if (typeof (loader as { next?: unknown }).next !== 'function') return;
+  const rule = `what can be read once for every ${each}: a list, a Dataset or an object whose`;
+  invalid(name, loader, `${rule} [Symbol.iterator]() begins anew`);
+}
+
 /** The batches of any loader; those of a tf.data Dataset are disposed after their turn. */
 export async function* batchesOf<B>(loader: BnLoader<B>): AsyncGenerator<B> {
   if (!('iterator' in loader)) {

@@ -4,15 +4,16 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage } from '../average/average.js';
-import { checkLoader, type BnLoader } from '../batchnorm/batches.js';
+import { checkRereadable, type BnLoader } from '../batchnorm/batches.js';
 import { recordStatistics } from '../batchnorm/statistics.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
-import { checkAlive, isAlive } from '../state/tensor_data.js';
+import { checkAlive } from '../state/tensor_data.js';
 import type { WindowScore } from '../state/weight_history_state.js';
+import { assignValues } from '../swap/placed.js';
+import type { TrainedWeights } from '../swap/trained_weights.js';
 import { Chosen } from './chosen.js';
 import type { Segment } from './segments.js';
-import type { HistoryWeights } from './weights.js';
 import { Window } from './window.js';
 
 /** Options of {@link WeightHistory.choose}. */
@@ -34,7 +35,7 @@ export interface Choice extends WindowScore {
 
 /** Refuses what cannot be used for every window, before anything is done. */
 export function checkChoose(
-  { model }: HistoryWeights,
+  { model }: TrainedWeights,
   evaluate: unknown,
   options: ChooseOptions,
 ): void {
@@ -45,18 +46,10 @@ export function checkChoose(
     invalid('onWindow', onWindow, 'a function');
   }
   if (bnData === undefined) return;
-  checkLoader(bnData, 'bnData');
   if (!model) {
     invalid('bnData', bnData, 'nothing with a list of variables, which has no model to run on it');
   }
-  if (typeof (bnData as { next?: unknown }).next === 'function') {
-    invalid(
-      'bnData',
-      bnData,
-      'what can be read once for every window: a list, a Dataset or an object whose ' +
-        '[Symbol.iterator]() begins anew',
-    );
-  }
+  checkRereadable(bnData, 'bnData', 'window');
 }
 
 /**
@@ -70,7 +63,7 @@ export function checkChoose(
  */
 export async function chooseWindow(
   segments: readonly Segment[],
-  weights: HistoryWeights,
+  weights: TrainedWeights,
   evaluate: () => number | Promise<number>,
   { bnData, onWindow }: ChooseOptions,
   checkGoOn: () => void,
@@ -85,7 +78,7 @@ export async function chooseWindow(
   let done = false;
   try {
     for (;;) {
-      assign(variables, window.averages);
+      assignValues(variables, window.averages);
       const restore = recordStatistics((found) => variables.some((each) => found.has(each)));
       try {
         if (bnData !== undefined) await updateBn(bnData, weights.model);
@@ -101,7 +94,7 @@ export async function chooseWindow(
       } finally {
         // Those of other models with these weights too.
         restore();
-        assign(all, saved);
+        assignValues(all, saved);
       }
       await onWindow?.({ ...scores.at(-1)! });
       checkGoOn();
@@ -114,7 +107,7 @@ export async function chooseWindow(
       window.dispose();
       window = new Window(segments).growTo(score.window);
     }
-    assign(all, [...window.averages, ...best.statistics]);
+    assignValues(all, [...window.averages, ...best.statistics]);
     done = true;
     return { chosen: new Chosen(score, all, saved, true), scores };
   } finally {
@@ -122,11 +115,4 @@ export async function chooseWindow(
     tf.dispose(best?.statistics);
     if (!done) tf.dispose(saved);
   }
-}
-
-/** Gives variables values, whose data they share; those that are gone get none. */
-function assign(variables: readonly tf.Variable[], values: readonly tf.Tensor[]): void {
-  variables.forEach((variable, i) => {
-    if (isAlive(variable) && variable.dataId !== values[i]!.dataId) variable.assign(values[i]!);
-  });
 }

@@ -1,35 +1,13 @@
-/**
- * The average that was chosen, and its exchange with the weights. It knows nothing of how it was
- * chosen.
- */
-import * as tf from '@tensorflow/tfjs-core';
-import { exchange } from '../average/exchange.js';
-import { isAlive } from '../state/tensor_data.js';
+/** The average that was chosen. It knows nothing of how it was chosen. */
 import type { WindowScore } from '../state/weight_history_state.js';
+import { Placed } from '../swap/placed.js';
 
-export class Chosen {
-  /**
-   * @param score What was chosen.
-   * @param variables The weights, then the statistics.
-   * @param buffers Of each the chosen value, or while `swapped` the value of its own; taken over.
-   * @param swapped Whether the variables hold what was chosen.
-   */
+/** The average that was chosen, in place of the weights or ready to be. */
+export class Chosen extends Placed {
   constructor(
     readonly score: WindowScore,
-    readonly variables: readonly tf.Variable[],
-    readonly buffers: readonly tf.Variable[],
-    public swapped: boolean,
-  ) {}
-
-  /** Exchanges the variables and the buffers; a variable that is gone keeps its place empty. */
-  swap(): void {
-    this.variables.forEach((variable, i) => {
-      if (isAlive(variable)) exchange(variable, this.buffers[i]!);
-    });
-    this.swapped = !this.swapped;
-  }
-
-  dispose(): void {
-    tf.dispose([...this.buffers]);
+    ...placed: ConstructorParameters<typeof Placed>
+  ) {
+    super(...placed);
   }
 }

@@ -14,9 +14,9 @@ import {
   type SegmentState,
   type WeightHistoryState,
 } from '../state/weight_history_state.js';
+import type { TrainedWeights } from '../swap/trained_weights.js';
 import { Chosen } from './chosen.js';
 import type { Segment } from './segments.js';
-import type { HistoryWeights } from './weights.js';
 
 /** How a state is loaded. */
 export interface HistoryLoadOptions {
@@ -38,7 +38,7 @@ type Fitted = (TensorData | undefined)[];
 
 /** The state at the moment of the call; copies. */
 export async function readState(
-  weights: HistoryWeights,
+  weights: TrainedWeights,
   segments: readonly Segment[],
   open: boolean,
   chosen: Chosen | null,
@@ -70,7 +70,7 @@ export async function readState(
  * @throws Error that says what is wrong with the state or the options, or lists what does not fit.
  */
 export function planLoad(
-  weights: HistoryWeights,
+  weights: TrainedWeights,
   state: WeightHistoryState,
   options: HistoryLoadOptions,
 ): Plan {

@@ -7,12 +7,12 @@ import { checkInteger, checkKeys } from '../check.js';
 import type { LoadReport } from '../state/match_tensors.js';
 import type { WeightAverage } from '../state/weight_average.js';
 import type { WeightHistoryState } from '../state/weight_history_state.js';
+import { Guard } from '../swap/guard.js';
+import { TrainedWeights, type TrainedModel } from '../swap/trained_weights.js';
 import { checkChoose, chooseWindow, type Choice, type ChooseOptions } from './choose.js';
 import type { Chosen } from './chosen.js';
-import { Guard } from './guard.js';
 import { planLoad, readState, type HistoryLoadOptions } from './history_state.js';
 import { Segments } from './segments.js';
-import { HistoryWeights, type HistoryModel } from './weights.js';
 import { readWindow } from './window.js';
 
 /** Options of {@link WeightHistory}. */
@@ -52,7 +52,7 @@ export interface WeightHistoryOptions {
  * history.dispose();
  */
 export class WeightHistory {
-  private readonly weights: HistoryWeights;
+  private readonly weights: TrainedWeights;
   private readonly parts: Segments;
   private chosen: Chosen | null = null;
   private readonly guard: Guard;
@@ -63,13 +63,17 @@ export class WeightHistory {
    * @param options How many segments are kept.
    * @throws Error if it is neither or has nothing to average, or an option makes no sense.
    */
-  constructor(model: HistoryModel | readonly tf.Variable[], options: WeightHistoryOptions = {}) {
+  constructor(model: TrainedModel | readonly tf.Variable[], options: WeightHistoryOptions = {}) {
     checkKeys(options, ['maxSegments']);
     const { maxSegments = 16 } = options;
     checkInteger('maxSegments', maxSegments, 2);
     this.parts = new Segments(maxSegments);
-    this.weights = new HistoryWeights(model);
-    this.guard = new Guard(this.weights, () => this.swapped);
+    this.weights = new TrainedWeights(model, 'WeightHistory');
+    this.guard = new Guard(
+      this.weights,
+      () => this.swapped,
+      () => this.free(),
+    );
   }
 
   /** How many updates each segment holds: the closed ones, oldest first, then the open one. */
@@ -138,19 +142,13 @@ export class WeightHistory {
           'normalization that do not fit its average',
       );
     }
-    guard.choosing = true;
-    guard.hold(true);
-    try {
+    return guard.run('choose()', async () => {
       const checkGoOn = () => guard.checkUsable();
       const found = await chooseWindow(parts.list, weights, evaluate, options, checkGoOn);
       this.forget();
       this.chosen = found.chosen;
       return { ...found.chosen.score, scores: found.scores };
-    } finally {
-      guard.choosing = false;
-      guard.hold(this.swapped);
-      if (guard.disposed) this.free();
-    }
+    });
   }
 
   /**
@@ -161,7 +159,7 @@ export class WeightHistory {
    */
   swap(): void {
     const { chosen, guard } = this;
-    guard.checkNotChoosing('swap');
+    guard.checkIdle('swap');
     if (!chosen) throw new Error('Cannot swap: nothing was chosen since the last update');
     if (!chosen.swapped) guard.checkWeights('swap');
     chosen.swap();
@@ -182,7 +180,7 @@ export class WeightHistory {
 
   /** Segments and what was chosen as plain data, copies, of the moment of the call. */
   async stateDict(): Promise<WeightHistoryState> {
-    this.guard.checkNotChoosing('save the state');
+    this.guard.checkIdle('save the state');
     return readState(this.weights, this.parts.list, this.parts.isOpen, this.chosen);
   }
 
@@ -204,7 +202,7 @@ export class WeightHistory {
     options: HistoryLoadOptions = {},
   ): Promise<LoadReport> {
     const { guard, weights, parts } = this;
-    guard.checkNotChoosing('load a state');
+    guard.checkIdle('load a state');
     const { swapped, report, make } = planLoad(weights, state, options);
     if (this.swapped && !swapped) {
       throw new Error('Cannot load a state that was not swapped while swapped: call swap() first');
@@ -223,10 +221,7 @@ export class WeightHistory {
    * first, and the weights come back.
    */
   dispose(): void {
-    const { guard } = this;
-    if (guard.disposed) return;
-    guard.disposed = true;
-    if (!guard.choosing) this.free();
+    this.guard.dispose();
   }
 
   private free(): void {

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { checkNotHeld } from '../average/exchange.js';
 import { invalid } from '../check.js';
 import { RATES, setLearningRate, type Rate } from '../schedule/learning_rate.js';
+import type { LoadReport } from '../state/match_tensors.js';
 import { checkStateDict, type SWAStateDict } from '../state/state_dict.js';
 import type { NamedTensor } from '../state/tensor_data.js';
 import { fromWeights, toWeights, type Lent } from '../state/tfjs_weights.js';
@@ -19,17 +20,15 @@ export abstract class Wrapper extends tf.Optimizer {
   /** The wrapped optimizer; it is also the first group's. */
   readonly optimizer: tf.Optimizer;
 
-  /** What is in which group. @internal */
+  /** What is in which group. */
   protected readonly groups: GroupSet;
-  /** Stands for this wrapper where others ask who swapped a variable. @internal */
+  /** Stands for this wrapper where others ask who swapped a variable. */
   protected readonly owner: Owner;
   /** Tensors made for {@link getWeights} that nobody has read yet. */
   private readonly lent: Lent = new Set();
   private readonly warned = new Set<string>();
-  /** @internal */
   protected isDisposed = false;
 
-  /** @internal */
   protected constructor(optimizer: tf.Optimizer, keeps: Keeps, setsRate: string | null) {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
@@ -49,7 +48,12 @@ export abstract class Wrapper extends tf.Optimizer {
     return waiting?.swapped ?? list.some(({ swapped }) => swapped);
   }
 
-  /** Steps that the wrapped optimizer has taken. */
+  /**
+   * Steps that the wrapped optimizer has taken. Left out of the declarations, where tfjs 3 has a
+   * property, which no accessor may override (tfjs-core 3.21, optimizer.d.ts).
+   *
+   * @internal
+   */
   override get iterations(): number {
     return this.groups.waiting?.iterations ?? this.optimizer.iterations;
   }
@@ -94,15 +98,20 @@ export abstract class Wrapper extends tf.Optimizer {
    * than tfjs's own numbers, else by position. A wrapper that knows no variables yet keeps the state
    * until {@link addParamGroup} names them or the first step tells them.
    *
+   * With `strict: false` it takes what fits by name alone, a group what the state has for its
+   * parameters. Those without an entry then form a group of their own, which begins as that of variables
+   * that are first seen later: without an average, in step with the rest. The variables have to be known.
+   *
    * @param options What may differ from the state: {@link LoadOptions}.
+   * @returns The names of what is missing, unexpected and of another shape; without `strict: false` none.
    * @throws Error that lists what is missing, unexpected and of the wrong shape or value, and while
    *   swapped; nothing has changed then.
    */
-  async loadStateDict(state: SWAStateDict, options: LoadOptions = {}): Promise<void> {
+  async loadStateDict(state: SWAStateDict, options: LoadOptions = {}): Promise<LoadReport> {
     checkLoadOptions(options);
     this.checkUsableForLoad();
     checkStateDict(state, this.owner.keeps);
-    await this.groups.load(state, options);
+    return this.groups.load(state, options);
   }
 
   /**
@@ -127,18 +136,17 @@ export abstract class Wrapper extends tf.Optimizer {
     this.free();
   }
 
-  /** Frees all of it. @internal */
+  /** Frees all of it. */
   protected free(): void {
     this.groups.dispose();
     tf.dispose([...this.lent]);
   }
 
-  /** @internal */
   protected checkUsableForLoad(): void {
     this.checkUsable();
   }
 
-  /** The groups that the user named, if any. @internal */
+  /** The groups that the user named, if any. */
   protected nameGroups(paramGroups: readonly ParamGroupOptions[] | undefined): void {
     if (paramGroups === undefined) return;
     if (!Array.isArray(paramGroups) || paramGroups.length === 0) {
@@ -147,13 +155,11 @@ export abstract class Wrapper extends tf.Optimizer {
     this.groups.add(paramGroups);
   }
 
-  /** @internal */
   protected checkUsable(): void {
     if (this.isDisposed) throw new Error(`This ${this.getClassName()} has been disposed`);
     this.groups.dropDisposed();
   }
 
-  /** @internal */
   protected checkNotSwapped(action: string): void {
     this.checkUsable();
     if (this.swapped) {
@@ -171,7 +177,7 @@ export abstract class Wrapper extends tf.Optimizer {
     return Object.prototype.isPrototypeOf.call(this.prototype, value as object);
   }
 
-  /** Tells the user, once each. @internal */
+  /** Tells the user, once each. */
   protected warn(message: string): void {
     if (this.isDisposed || this.warned.has(message)) return;
     this.warned.add(message);

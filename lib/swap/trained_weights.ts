@@ -1,6 +1,6 @@
 /**
- * What of a model, or of a list of variables, a WeightHistory averages, and the moving statistics
- * that belong to it. It knows nothing of averages.
+ * What of a model, or of a list of variables, is averaged, and the moving statistics that belong to
+ * it. It knows nothing of averages.
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { bnLayersOf, movingOf } from '../batchnorm/layers.js';
@@ -15,23 +15,29 @@ import { weightsOfModel } from '../model/weights.js';
 import { uniqueNames, type Described } from '../state/match_tensors.js';
 import { checkAlive } from '../state/tensor_data.js';
 
-/** What a WeightHistory needs of a tfjs-layers model: Sequential or functional. */
-export interface HistoryModel extends WeightedModel {
+/** What is needed of a tfjs-layers model: Sequential or functional. */
+export interface TrainedModel extends WeightedModel {
   /** Those weights that are trained at the moment. */
   readonly trainableWeights: readonly { read(): tf.Tensor }[];
 }
 
-export class HistoryWeights {
+export class TrainedWeights {
   /** What is averaged, each once. */
   readonly averaged: readonly NamedVariable[];
   /** A model's state that no optimizer trains, moving statistics say; none of a list. */
   readonly statistics: readonly NamedVariable[];
   /** The model; `null` for a list. */
-  readonly model: HistoryModel | null;
+  readonly model: TrainedModel | null;
   private readonly known: ReadonlySet<unknown>;
 
-  /** @throws Error if it is neither a built model nor a list, or has nothing to average. */
-  constructor(model: HistoryModel | readonly tf.Variable[]) {
+  /**
+   * @param owner The class that averages, for messages: `WeightHistory`.
+   * @throws Error if the model is neither a built one nor a list, or has nothing to average.
+   */
+  constructor(
+    model: TrainedModel | readonly tf.Variable[],
+    readonly owner: string,
+  ) {
     if (isList(model)) {
       this.model = null;
       this.averaged = [...new Set(checkList(model))].filter(isFloat).map(named);
@@ -83,14 +89,14 @@ export class HistoryWeights {
       const found = weightsOfModel(this.model).find((weight) => weight.variable === variable);
       throw new Error(
         `The weight ${found?.name ?? variable.name} is trainable now, and was not when this ` +
-          'WeightHistory was made; freeze it again, or make a new WeightHistory',
+          `${this.owner} was made; freeze it again, or make a new ${this.owner}`,
       );
     }
   }
 }
 
 /** What a model trains; a weight of a shared layer is listed twice there. */
-function trainedBy({ trainableWeights }: HistoryModel): Set<tf.Variable> {
+function trainedBy({ trainableWeights }: TrainedModel): Set<tf.Variable> {
   return new Set(trainableWeights.map((weight) => weight.read() as tf.Variable));
 }
 
