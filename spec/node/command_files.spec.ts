@@ -29,28 +29,13 @@ import {
   f32,
   runCommand,
   safetensors,
+  SAY_MEMORY,
   writeModel,
   type Ran,
 } from '../support/command.js';
 import { inFolder } from '../support/handlers.js';
 import { own, variable } from '../support/support.js';
 
-/**
- * Has Node say how much memory the process took at most, in MB, as the last line of stderr. By /proc
- * where there is one: what `resourceUsage` tells includes what the process took that started it.
- */
-const SAY_MEMORY = [
-  '--import',
-  `data:text/javascript,${encodeURIComponent(`
-    import { existsSync, readFileSync } from 'node:fs';
-    process.on('exit', () => {
-      const file = '/proc/self/status';
-      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-      const [, kB = process.resourceUsage().maxRSS] = /VmHWM:\\s+(\\d+)/.exec(text) ?? [];
-      console.error(kB / 1e3);
-    });
-  `)}`,
-];
 const memoryOf = ({ stderr }: Ran): number => Number(stderr.trimEnd().split('\n').at(-1));
 
 /** A file of a header's text and bytes of tensors. */
@@ -282,7 +267,7 @@ describe('tfjs-swa average', function () {
         }));
     }
 
-    it('with shards leaves none', () =>
+    it('with shards leaves none, or, by kill, none that the next does not clear', () =>
       inFolder(async (folder) => {
         writeModel(path.join(folder, 'model.json'), { w: [1] });
         const model = JSON.parse(
@@ -302,18 +287,28 @@ describe('tfjs-swa average', function () {
         writeFileSync(path.join(folder, 'model.json'), text);
         const before = readdirSync(folder);
         const args = ['average', ...Array<string>(5).fill('model.json'), '--out', 'model.json'];
-        const { code } = await runCommand(args, {
-          cwd: folder,
-          onStart: (child) => {
-            // In the second shard.
-            child.stderr!.on('data', (said: string) => {
-              if (said.includes('40%')) child.kill('SIGINT');
-            });
-          },
-        });
-        assert.equal(code, 130);
+        const stopped = (signal: NodeJS.Signals) =>
+          runCommand(args, {
+            cwd: folder,
+            onStart: (child) => {
+              // In the second shard.
+              child.stderr!.on('data', (said: string) => {
+                if (said.includes('40%')) child.kill(signal);
+              });
+            },
+          });
+        assert.equal((await stopped('SIGINT')).code, 130);
         assert.sameMembers(readdirSync(folder), before);
         assert.equal(readFileSync(path.join(folder, 'model.json'), 'utf8'), text);
+
+        assert.isNull((await stopped('SIGKILL')).code);
+        assert.isAtLeast(readdirSync(folder).length, before.length + 3); // two shards, model.json
+        assert.equal(readFileSync(path.join(folder, 'model.json'), 'utf8'), text);
+        writeModel(path.join(folder, 'small.json'), { w: [1] });
+        const next = ['average', 'small.json', '--out', 'model.json'];
+        assert.equal((await runCommand(next, { cwd: folder })).code, 0);
+        const more = readdirSync(folder).filter((name) => !before.includes(name));
+        assert.lengthOf(more, 2); // small.json and a new shard
       }));
 
     it('by kill is cleared by the next', () =>

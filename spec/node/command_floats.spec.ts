@@ -132,6 +132,16 @@ describe('an average', () => {
     );
   });
 
+  it('is not rounded to float32 on its way to 16 bits', () => {
+    // Above the middle of 1 and the next float16 by less than float32 can tell: not to 1, the even one.
+    const values = [1 + 2 ** -11 + 2 ** -40];
+    assert.deepEqual(run([{ dtype: 'F64', values, weight: 1 }], 'F16').values, [1 + 2 ** -10]);
+    const brain = [1 + 2 ** -8 + 2 ** -40];
+    assert.deepEqual(run([{ dtype: 'F64', values: brain, weight: 1 }], 'BF16').values, [
+      1 + 2 ** -7,
+    ]);
+  });
+
   it('of a file with itself is the file, bit for bit', () => {
     const values = [0.1, -0, 1e-45, 3.4e38, -1 / 3];
     for (const files of [1, 2, 3, 7, 10]) {

@@ -65,6 +65,23 @@ export async function runCommand(
   return { code, ...texts };
 }
 
+/**
+ * Has Node say how much memory the process took at most, in MB, as the last line of stderr. By /proc
+ * where there is one: what `resourceUsage` tells includes what the process took that started it.
+ */
+export const SAY_MEMORY = [
+  '--import',
+  `data:text/javascript,${encodeURIComponent(`
+    import { existsSync, readFileSync } from 'node:fs';
+    process.on('exit', () => {
+      const file = '/proc/self/status';
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+      const [, kB = process.resourceUsage().maxRSS] = /VmHWM:\\s+(\\d+)/.exec(text) ?? [];
+      console.error(kB / 1e3);
+    });
+  `)}`,
+];
+
 /** A tensor as safetensors has it. */
 export interface StoredTensor {
   readonly dtype: string;
