@@ -3,7 +3,7 @@
  * stays in the model. It knows nothing of how windows are made.
  */
 import type { BnLoader } from '../batchnorm/batches.js';
-import type { WindowScore } from '../history/chosen.js';
+import type { WindowScore } from '../state/weight_history_state.js';
 import type { Evaluation } from './evaluation.js';
 import { JudgedAverage, type Put } from './judged_average.js';
 import type { WindowAverage } from './window_average.js';

@@ -246,6 +246,18 @@ describe('stateDict and loadStateDict', () => {
       );
     });
 
+    it('nor where names that are numbers stand in other groups', async () => {
+      const [a, b] = [variable([8]), variable([2])];
+      const from = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [a, b] }] });
+      const to = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: a }, { params: b }] });
+      const state = await from.stateDict();
+      await assertFails(
+        () => to.loadStateDict(state),
+        'The state does not fit this SWA; of the wrong shape or value: ' +
+          'number of parameters of group 0 (2, not 1), number of parameters of group 1 (0, not 1)',
+      );
+    });
+
     it('by position else', async () => {
       const [a, b] = [variable([8], 'position/a'), variable([2], 'position/b')];
       const from = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [a, b] }] });
@@ -315,6 +327,18 @@ describe('stateDict and loadStateDict', () => {
       );
       const single = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups: [{ params: vs }] });
       await assertFails(() => single.loadStateDict(both), /; unexpected: count\/extra$/);
+    });
+
+    it('averages for a group that is not averaged, which a swap would not leave then', async () => {
+      const { state, vs } = await trained('still');
+      const paramGroups = [{ params: vs, average: false }];
+      const swa = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups });
+      const empty = await swa.stateDict();
+      await assertFails(
+        () => swa.loadStateDict(state),
+        'The state does not fit this SWA; of the wrong shape or value: n_avg of group 0 (1, not 0)',
+      );
+      assert.deepEqual(await swa.stateDict(), empty);
     });
 
     it('another optimizer', async () => {
