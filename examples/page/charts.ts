@@ -3,7 +3,7 @@
  * where the pictures stand.
  *
  * Not drawn by Vega as the demo's are: bundled without Vega-Lite it has 538 kB (191 kB gzipped) where
- * the page's script has 24 (10), and it makes functions of text, which the page's policy forbids.
+ * the page's script has 31 (13), and it makes functions of text, which the page's policy forbids.
  */
 import type { ErrorPlane } from './error_plane.js';
 import type { Alternative, Draw } from './figure.js';

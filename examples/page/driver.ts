@@ -9,13 +9,22 @@ import { claimStorage } from './only_tab.js';
 import type { Checkpoint } from './run.js';
 import { BACKEND_NAMES, BACKENDS, type BackendName, type Settings } from './settings.js';
 import { forget } from './store.js';
+import type { Uncertainty } from './uncertainty.js';
 import type { Windows } from './windows.js';
 
 /** All that the page shows of a run. */
 export interface State {
   /** `offered`: a run that was cut short waits to be gone on with. */
   phase:
-    'idle' | 'offered' | 'starting' | 'training' | 'choosing' | 'measuring' | 'done' | 'failed';
+    | 'idle'
+    | 'offered'
+    | 'starting'
+    | 'training'
+    | 'choosing'
+    | 'sampling'
+    | 'measuring'
+    | 'done'
+    | 'failed';
   paused: boolean;
   settings: Settings | null;
   /** What runs, or is about to. */
@@ -26,6 +35,7 @@ export interface State {
   done: number;
   ten: Images | null;
   windows: Windows | null;
+  uncertainty: Uncertainty | null;
   plane: ErrorPlane | null;
 }
 
@@ -39,6 +49,7 @@ export const IDLE: State = {
   done: 0,
   ten: null,
   windows: null,
+  uncertainty: null,
   plane: null,
 };
 
@@ -149,7 +160,10 @@ export class Driver {
       this.change({ done: news.done });
     } else if (news.type === 'windows') {
       const { windows } = news;
-      this.change({ windows, ...(windows.chosen !== null && { phase: 'measuring' }) });
+      this.change({ windows, ...(windows.chosen !== null && { phase: 'sampling' }) });
+    } else if (news.type === 'uncertainty') {
+      if (news.problem) this.say(news.problem);
+      this.change({ phase: 'measuring', uncertainty: news.uncertainty });
     } else if (news.type === 'plane') {
       this.change({ plane: news.plane });
     } else if (news.type === 'storage') {

@@ -33,7 +33,7 @@ export function showGuesses(
   if (list.childElementCount !== ten.count) {
     list.replaceChildren(
       ...Array.from(ten.labels, (label, i) =>
-        html('li', {}, picture(ten, i), html('b', {}, CLASS_NAMES[label]!), html('p'), html('p')),
+        html('li', {}, pictureOf(ten, i), html('b', {}, CLASS_NAMES[label]!), html('p'), html('p')),
       ),
     );
   }
@@ -54,7 +54,8 @@ function said(who: string, kind: string, guess: Guess | undefined, truth: number
   return [name, html('span', { class: isRight ? 'what' : 'what wrong' }, text, sure)];
 }
 
-function picture(images: Images, i: number): HTMLCanvasElement {
+/** The image at a place. */
+export function pictureOf(images: Images, i: number): HTMLCanvasElement {
   const label = `Test image of the class ${CLASS_NAMES[images.labels[i]!]!}`;
   const canvas = html('canvas', { width: SIDE, height: SIDE, role: 'img', 'aria-label': label });
   const context = canvas.getContext('2d')!;

@@ -3,6 +3,7 @@ import type { Images } from '../demo/data.js';
 import type { ErrorPlane } from './error_plane.js';
 import type { Checkpoint } from './run.js';
 import type { BackendName, Settings } from './settings.js';
+import type { Uncertainty } from './uncertainty.js';
 import type { Windows } from './windows.js';
 
 /** From the page to the worker. */
@@ -34,6 +35,8 @@ export type News =
   | { type: 'storage'; problem: string }
   /** So many windows are measured, or all, and one is chosen. */
   | { type: 'windows'; windows: Windows }
+  /** What samples of the weights say; where there are none, why. */
+  | { type: 'uncertainty'; uncertainty: Uncertainty | null; problem: string | null }
   /** So much of the plane is measured. */
   | { type: 'plane'; plane: ErrorPlane }
   /** All is done; where there is no plane, why. */

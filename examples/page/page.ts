@@ -1,16 +1,19 @@
 /** The page: its controls drive a run, and all that it shows follows from the run's state. */
+import { showBars } from './bars.js';
 import { errorPicture, percent, planePicture, progressText, ratePicture } from './charts.js';
 import { makeControls } from './controls.js';
 import { byId, html } from './dom.js';
 import { Driver, IDLE, type State } from './driver.js';
 import { makeFigure } from './figure.js';
 import { showGuesses } from './guesses.js';
+import { blended, SHARES } from './noise.js';
 import { pngOf } from './picture.js';
 import { stepsPerEpoch } from './rates.js';
 import { download, resultsOf } from './results.js';
 import { BACKEND_NAMES, readSettings } from './settings.js';
+import { makeSlider } from './slider.js';
+import { noiseText, uncertaintyPicture, uncertaintyText } from './uncertainty_chart.js';
 import { lastEpochs, valueText, windowPicture, windowText } from './window_chart.js';
-import { makeWindowPicker } from './window_picker.js';
 
 const query = new URLSearchParams(location.search);
 const asked = readSettings((name) => query.get(name));
@@ -20,9 +23,11 @@ controls.show(asked.settings);
 const errors = makeFigure('Test error by epoch');
 const rates = makeFigure('Learning rate by epoch');
 const windows = makeFigure('Test error by the epochs that are averaged');
+const entropy = makeFigure('How unsure it is as noise is blended in');
 const plane = makeFigure('Test error on the plane through three solutions');
 byId('charts').append(errors.element, rates.element);
 byId('window-picture').append(windows.element);
+byId('entropy-picture').append(entropy.element);
 byId('plane').append(plane.element);
 
 const buttons = {
@@ -40,9 +45,16 @@ let frame = 0;
 /** The epochs of the window that is picked, `null` before one is chosen. */
 let picked: number | null = null;
 
-const picker = makeWindowPicker((epochs) => {
+/** How much noise is blended into the ten images, in percent. */
+let noise = 0;
+
+const showWindow = makeSlider('window', (epochs) => {
   picked = epochs;
   drawWindow();
+});
+const showNoise = makeSlider('noise', (percent) => {
+  noise = percent;
+  drawUncertainty();
 });
 
 // Steps come faster than a screen shows them: what is drawn is the last before each frame.
@@ -60,11 +72,11 @@ onPress(buttons.pause, () => {
 });
 onPress(buttons.reset, () => void driver.reset());
 onPress(buttons.results, () => {
-  const text = resultsOf(state.checkpoint!, state.windows!, state.plane, said);
+  const text = resultsOf(state.checkpoint!, state.windows!, state.uncertainty, state.plane, said);
   download('swa-results.json', new Blob([text], { type: 'application/json' }));
 });
 onPress(buttons.picture, () => {
-  const figures = [errors, rates, windows, ...(state.plane ? [plane] : [])];
+  const figures = [errors, rates, windows, entropy, ...(state.plane ? [plane] : [])];
   void pngOf(figures).then((png) => download('swa-picture.png', png));
 });
 
@@ -93,7 +105,7 @@ function draw(): void {
     byId('running-on').textContent = state.backend ? BACKEND_NAMES[state.backend] : 'none yet';
     const status = statusOf(state);
     if (byId('status').textContent !== status) byId('status').textContent = status;
-    const isRunning = ['starting', 'training', 'choosing', 'measuring'].includes(phase);
+    const isRunning = ['starting', 'training', 'choosing', 'sampling', 'measuring'].includes(phase);
     buttons.start.textContent = phase === 'idle' ? 'Start' : 'Start afresh';
     buttons.pause.textContent = paused || phase === 'offered' ? 'Go on' : 'Pause';
     enable(buttons.pause, isRunning || phase === 'offered');
@@ -106,6 +118,7 @@ function draw(): void {
   if (changed('settings', 'checkpoint')) errors.show(...errorPicture(drawn, curve));
   if (changed('windows')) picked = state.windows?.chosen ?? null;
   if (changed('settings', 'checkpoint', 'ten', 'windows')) drawWindow();
+  if (changed('ten', 'uncertainty')) drawUncertainty();
   const steps = stepsPerEpoch(drawn);
   const now = Math.max(done, (checkpoint?.epoch ?? 0) * steps);
   if (changed('settings', 'checkpoint', 'done')) {
@@ -133,10 +146,34 @@ function drawWindow(): void {
     guesses: { weights: [], average: [] },
   };
   windows.show(...windowPicture(run, shown));
-  picker.show(run.settings.epochs, picked, valueText(shown), windowText(run, shown));
+  showWindow({
+    value: picked,
+    max: run.settings.epochs,
+    from: 1 / run.settings.epochs,
+    text: valueText(shown),
+    says: windowText(run, shown),
+  });
   const guesses = found ? { ...run.guesses, average: found.guesses } : run.guesses;
   if (ten) showGuesses(byId('ten'), ten, guesses, found ? lastEpochs(found.epochs) : 'average');
   else byId('ten').replaceChildren();
+}
+
+/** Shows what samples of the weights say of the ten images, blended as picked. */
+function drawUncertainty(): void {
+  const { uncertainty, ten } = state;
+  if (!uncertainty) noise = 0;
+  entropy.show(...uncertaintyPicture(uncertainty, noise));
+  showNoise({
+    value: uncertainty && noise,
+    max: SHARES.at(-1)!,
+    from: 0,
+    text: noiseText(uncertainty, noise),
+    says: uncertaintyText(uncertainty, noise),
+  });
+  const at = SHARES.indexOf(noise);
+  const list = byId('sure');
+  if (ten) showBars(list, blended(ten, noise), uncertainty?.mean[at], uncertainty?.std[at]);
+  else list.replaceChildren();
 }
 
 function statusOf({ phase, paused, settings, checkpoint, windows }: State): string {
@@ -156,6 +193,8 @@ function statusOf({ phase, paused, settings, checkpoint, windows }: State): stri
       return progressText(checkpoint!);
     case 'choosing':
       return `${progressText(checkpoint!)} Trained; each window is being measured.`;
+    case 'sampling':
+      return `${average}Samples of the weights are being asked.`;
     case 'measuring':
       return `${average}The error plane is being measured.`;
     case 'done':

@@ -3,12 +3,14 @@
  * elsewhere as if it had never stopped. It knows nothing of workers, storage or the page.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {
   LambdaLR,
   SWA,
+  SWAG,
   WeightHistory,
   type LRSchedulerStateDict,
+  type SWAGStateDict,
   type SWAStateDict,
   type TensorData,
   type WeightHistoryState,
@@ -20,7 +22,7 @@ import { randomNumbers, shuffledIndices } from '../demo/random.js';
 import { MOMENTUM, RATE } from '../demo/schedule.js';
 import { trainEpoch } from '../demo/training.js';
 import { cutImages, oneOfEach, type RunImages } from './images.js';
-import { isAveraged, rateOf } from './rates.js';
+import { COLUMNS, isAveraged, isSampled, rateOf, stepsPerEpoch } from './rates.js';
 import type { BackendName, Settings } from './settings.js';
 
 /** Units of the two hidden layers. */
@@ -45,7 +47,7 @@ export interface Guess {
 }
 
 /** The version of {@link Checkpoint}. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** All that a run is made of, after some epochs; plain data. */
 export interface Checkpoint {
@@ -62,6 +64,8 @@ export interface Checkpoint {
   rate: LRSchedulerStateDict;
   /** The average of the weights of each epoch, after every step of it. */
   history: WeightHistoryState;
+  /** Mean and spread of the weights after averaging starts. */
+  swag: SWAGStateDict;
   /** The weights at the start, then after each epoch. */
   path: TensorData[];
 }
@@ -75,6 +79,8 @@ export interface Run {
   readonly ten: Images;
   /** The weights after every step, a segment an epoch. */
   readonly history: WeightHistory;
+  /** Some of the weights after averaging starts; its model gives probabilities. */
+  readonly swag: SWAG;
   epoch(): number;
   /**
    * Trains an epoch and measures.
@@ -114,6 +120,11 @@ export async function startRun(
     paramGroups: [{ params: net.trainableVariables(model) }],
   });
   const rate = new LambdaLR(swa, rateOf(settings));
+  const probabilities = tfl.layers.softmax().apply(model.outputs) as tfl.SymbolicTensor;
+  const swag = new SWAG(tfl.model({ inputs: model.inputs, outputs: probabilities }), {
+    maxRank: COLUMNS,
+  });
+  const steps = stepsPerEpoch(settings);
   const history = new WeightHistory(model, { maxSegments: settings.epochs });
   const point = async () => asTensorData(await net.flatWeights(model), epoch);
   let epoch = 0;
@@ -128,6 +139,7 @@ export async function startRun(
     await swa.loadStateDict(from.optimizer);
     rate.loadStateDict(from.rate);
     await history.loadStateDict(from.history);
+    await swag.loadStateDict(from.swag);
     ({ epoch, curve, guesses, path } = from);
   } else {
     path = [await point()];
@@ -148,6 +160,7 @@ export async function startRun(
     images,
     ten,
     history,
+    swag,
     epoch: () => epoch,
     async advance(onStep) {
       const next = epoch + 1;
@@ -155,6 +168,7 @@ export async function startRun(
       const loss = await trainEpoch(model, swa, train, order, (step) => {
         rate.step();
         history.update();
+        if (isSampled(settings, epoch * steps + step)) swag.update();
         return onStep(step);
       });
       history.closeSegment();
@@ -184,11 +198,13 @@ export async function startRun(
         optimizer: await swa.stateDict(),
         rate: rate.stateDict(),
         history: await history.stateDict(),
+        swag: await swag.stateDict(),
         path,
       };
     },
     dispose() {
       history.dispose();
+      swag.dispose();
       swa.dispose();
       model.dispose();
     },

@@ -18,11 +18,14 @@ export const BACKEND_NAMES: Record<BackendName, string> = {
 /** Training images that no run trains on: by them the window of averaging is chosen. */
 export const HELD_OUT = 500;
 
+/** Samples of the weights that are asked how sure they are. */
+export const SAMPLES = 30;
+
 /** All that a run follows from, the seed included. */
 export interface Settings {
   backend: 'best' | BackendName;
   schedule: 'decay' | 'constant' | 'cyclic';
-  /** Epochs before the running average starts. */
+  /** Epochs before the running average starts, and SWAG. */
   start: number;
   /** Epochs from one value of the running average to the next. */
   every: number;
@@ -78,7 +81,7 @@ export const FIELDS: {
   },
   start: {
     label: 'Averaging starts after epoch',
-    help: 'Of the running average. After training the page chooses a start by itself.',
+    help: 'Of the running average and of SWAG; a window is chosen after training.',
     preset: 6,
     min: 0,
     max: 59,

@@ -165,6 +165,7 @@ export interface Results {
     average: object;
   }[];
   windows: { chosen: number; all: EpochWindow[] };
+  uncertainty: { noise: number[]; mean: number[][][]; std: number[][][] } | null;
   averaged: number;
   tenImages: { class: string; weights: Guess; average: Guess }[];
   plane: { errors: number[]; path: unknown[] };

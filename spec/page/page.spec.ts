@@ -69,6 +69,13 @@ describe('page', function () {
       assert.equal(await windows.locator('.average path').count(), 4 + 1, 'with the legend');
       assert.equal(await windows.locator('.ring').count(), 1 + 1);
       assert.equal(await windows.locator('.rule').count(), 1, 'the chosen one');
+      const entropy = page.locator('#uncertainty .picture');
+      assert.match(
+        (await entropy.getAttribute('aria-label'))!,
+        /The entropy is \d\.\d\d nats without noise, \d\.\d\d at most and \d\.\d\d for noise alone/,
+      );
+      assert.equal(await entropy.locator('.average path').count(), 21 + 1);
+      assert.equal(await page.locator('#sure .row').count(), 100);
       const curve = page.locator('.picture').first();
       assert.equal(await curve.locator('.weights circle').count(), 4 + 1, 'with the legend');
       assert.equal(await curve.locator('.average path').count(), 3 + 1);
@@ -229,6 +236,85 @@ describe('page', function () {
       },
       narrow,
     );
+  });
+
+  it('after training the other slider blends in noise, and the uncertainty grows', async () => {
+    const slider = 'Blended with … % noise';
+    await withPage(
+      LONG,
+      async ({ page }) => {
+        await untilEpoch(page, 1);
+        assert.isTrue(await page.getByLabel(slider).isDisabled(), 'until there is any');
+        assert.match(await textOf(page, '#noise-says'), /^Once the net is trained, 30 samples/);
+        const { noise, mean, std } = (await resultsOf(page)).uncertainty!;
+        const entropies = mean.map((rows) => average(rows.map(entropyOf)));
+        assert.isAbove(entropies[10]! - entropies[0]!, 0.2, 'nats, at half noise');
+        const right = mean.map((rows) => rows.filter((row, i) => likeliest(row) === i).length);
+        const spread = std.map((rows, share) =>
+          average(rows.map((row, i) => 100 * row[likeliest(mean[share]![i]!)]!)),
+        );
+
+        await tabTo(page, slider);
+        const places = await placesOf(page);
+        const pictures = new Set<string>();
+        for (const [share, percent] of noise.entries()) {
+          if (share > 0) await page.keyboard.press('ArrowRight');
+          const entropy = entropies[share]!.toFixed(2);
+          assert.equal(
+            await page.getByLabel(slider).getAttribute('aria-valuetext'),
+            `${percent}\u00a0% noise: entropy ${entropy} nats, ${right[share]} of ten right`,
+          );
+          const says = await textOf(page, '#noise-says');
+          assert.include(
+            says,
+            `With ${percent}\u00a0% noise, ${right[share]} of the ten are called`,
+          );
+          assert.include(says, `interval is ±\u00a0${errorOf({ error: spread[share]! })}`);
+          if (share > 0) assert.include(says, `(without ${entropies[0]!.toFixed(2)})`);
+          assert.deepEqual(await placesOf(page), places, `${percent} %`);
+          pictures.add(await page.locator('#sure canvas').first().evaluate(pixelsOf));
+        }
+        assert.equal(pictures.size, 21, 'the images follow');
+        assert.equal(await page.locator('#noise-says').getAttribute('aria-live'), 'polite');
+
+        await page.keyboard.press('Home');
+        await page.keyboard.press('ArrowRight');
+        const bars = await page.locator('#sure .bar').evaluateAll((bars) =>
+          bars.map((bar) => {
+            const { width } = bar.getBoundingClientRect();
+            const [whole, line] = ['::before', '::after'].map((part) =>
+              getComputedStyle(bar, part),
+            );
+            return [whole!.width, line!.left, line!.width].map((text) => parseFloat(text) / width);
+          }),
+        );
+        assert.lengthOf(bars, 100);
+        bars.forEach((bar, i) => {
+          const [image, label] = [Math.floor(i / 10), i % 10];
+          const [middle, half] = [mean[1]![image]![label]!, std[1]![image]![label]!];
+          const [low, high] = [Math.max(0, middle - half), Math.min(1, middle + half)];
+          // Browsers round to a sixty-fourth of a pixel.
+          [middle, low, high - low].forEach((value, k) => assert.closeTo(bar[k]!, value, 1e-3));
+        });
+        const label = await page.locator('#sure .bars').nth(3).getAttribute('aria-label');
+        const first = likeliest(mean[1]![3]!);
+        assert.include(
+          label,
+          `${Math.round(100 * mean[1]![3]![first]!)} % ± ${Math.round(100 * std[1]![3]![first]!)}, `,
+        );
+        assert.lengthOf(label!.split(', '), 3);
+      },
+      { viewport: { width: 360, height: 800 } },
+    );
+  });
+
+  it('says so where there is nothing to sample from', async () => {
+    await withPage('backend=wasm&epochs=2&start=1&images=64&tests=100&grid=3', async ({ page }) => {
+      const { uncertainty } = await resultsOf(page);
+      assert.isNull(uncertainty);
+      await untilSaid(page, /^There are no samples of the weights: of one step/);
+      assert.isTrue(await page.getByLabel('Blended with … % noise').isDisabled());
+    });
   });
 
   it('stands still while paused, and goes on to the same end', async () => {
@@ -520,6 +606,23 @@ function textOf(page: Page, place: string): Promise<string> {
 /** Percent as the page writes them. */
 function errorOf({ error }: { error: number }): string {
   return `${error.toFixed(1)}\u00a0%`;
+}
+
+function likeliest(row: readonly number[]): number {
+  return row.indexOf(Math.max(...row));
+}
+
+/** In nats. */
+function entropyOf(row: readonly number[]): number {
+  return -row.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function pixelsOf(canvas: SVGElement | HTMLElement): string {
+  return (canvas as HTMLCanvasElement).toDataURL();
 }
 
 /** Where all that a person sees begins. */

@@ -21,7 +21,11 @@ try {
     await page.getByRole('button', { name: 'Go on' }).click();
     await untilPhase(page, 'done');
     await page.getByLabel('Averaged over the last').fill('10');
+    await page.getByLabel('Averaged over the last').blur();
     await take(page, 'window.png', 'Where averaging starts', 'Ten test images');
+    await page.getByLabel('Blended with').fill('45');
+    await page.getByLabel('Blended with').blur();
+    await take(page, 'uncertainty.png', 'How sure it is');
     await page.emulateMedia({ colorScheme: 'dark' });
     await take(page, 'plane.png', 'The error plane');
   });
