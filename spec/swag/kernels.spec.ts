@@ -54,7 +54,7 @@ beforeEach(() => {
 });
 
 describe('the fused second moment', () => {
-  it('is within one rounding of the plain ops, for any tensor and share, and leaves none', async () => {
+  it('is within its roundings of the plain ops, for any tensor and share, and leaves no tensor', async () => {
     const tensors = fc.record({
       shape: fc.oneof(
         fc.constantFrom<number[][]>([], [0], [63], [64], [65], [2, 3, 5], [1, 4, 4, 3], [65_537]),
