@@ -14,23 +14,25 @@ export type { AveragedModelLoadOptions, AveragedModelStateDict } from './average
 export type { LayersModelLike } from './average/averaged_weights.js';
 export { WeightHistory, type WeightHistoryOptions } from './history/weight_history.js';
 export type { Choice, ChooseOptions } from './history/choose.js';
-export type { WindowScore } from './history/chosen.js';
-export type {
-  ChosenState,
-  HistoryLoadOptions,
-  SegmentState,
-  WeightHistoryState,
-} from './history/history_state.js';
+export type { HistoryLoadOptions } from './history/history_state.js';
 export { SWAG } from './swag/swag.js';
 export type { SWAGOptions, SWAGSampleOptions } from './swag/options.js';
 export type { SWAGPrediction, SWAGPredictOptions } from './swag/predict.js';
 export type { SWAGPlacedState, SWAGStateDict } from './swag/swag_state.js';
 export type { TrainedModel } from './swap/trained_weights.js';
 export type { WeightAverage } from './state/weight_average.js';
+export type {
+  ChosenState,
+  SegmentState,
+  WeightHistoryState,
+  WindowScore,
+} from './state/weight_history_state.js';
 export { softUpdate } from './average/soft_update.js';
 export type { WeightedModel } from './model/model_or_list.js';
 export { assignWeights, readWeights } from './merge/weights.js';
 export { mergeAverages, WeightAccumulator } from './merge/accumulator.js';
+export { averageOf } from './merge/average_of.js';
+export { mergeStateDicts, type MergeOptions } from './merge/merge_state_dicts.js';
 export { greedySoup, type GreedySoup } from './merge/greedy_soup.js';
 export { LambdaLR } from './schedule/lambda_lr.js';
 export type { LRSchedulerStateDict } from './schedule/scheduler.js';

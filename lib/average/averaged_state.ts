@@ -58,7 +58,7 @@ export function fitState(
   const { strict = true, avgFn: keep } = options;
   if (typeof strict !== 'boolean') invalid('strict', strict, 'a boolean');
   if (keep !== undefined && keep !== 'keep') invalid('avgFn', keep, "'keep' or nothing");
-  checkState(state);
+  checkAveragedState(state);
   if (keep === undefined && state.avg_fn !== avgFn) {
     throw new Error(
       `The state was averaged with ${state.avg_fn}, this AveragedModel averages with ${avgFn}; ` +
@@ -79,7 +79,12 @@ export function fitState(
   return { loaded, report };
 }
 
-function checkState(state: unknown): asserts state is AveragedModelStateDict {
+/**
+ * Checks that a value is such a state in itself.
+ *
+ * @throws Error `Invalid state.PART: VALUE (expected ...)`.
+ */
+export function checkAveragedState(state: unknown): asserts state is AveragedModelStateDict {
   const { n_averaged, avg_fn, module, starts } = (state ?? {}) as Partial<AveragedModelStateDict>;
   if (!isCount(n_averaged)) return invalid('state.n_averaged', n_averaged, 'an integer >= 0');
   if (!Array.isArray(module)) return invalid('state.module', module, 'a list of tensor data');

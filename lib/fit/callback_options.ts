@@ -1,6 +1,6 @@
 /** What `swaCallback` takes, and its checks that need no optimizer. It knows nothing of `fit`. */
 import { checkLoader, type BnLoader } from '../batchnorm/batches.js';
-import { checkAvgFn, swaAvgFn, type AvgFn } from '../average/avg_fn.js';
+import { checkAvgFn, factsOf, swaAvgFn, type AvgFn } from '../average/avg_fn.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
 import type { RateSettings } from './callback_rates.js';
 import { checkValidationData, type ValidationData } from './evaluation.js';
@@ -8,8 +8,11 @@ import type { FittedModel } from './fitted_model.js';
 
 /** Options of {@link swaCallback}. */
 export interface SwaCallbackOptions {
-  /** The first epoch whose weights are averaged, counted from 1; an integer >= 2. */
-  startEpoch: number;
+  /**
+   * The first epoch whose weights are averaged, counted from 1, an integer >= 2; or 'auto': every
+   * batch is averaged, and where averaging starts is chosen on `validationData` after the last epoch.
+   */
+  startEpoch: number | 'auto';
   /** Who sets the learning rate: 'manual' (the default) leaves it to others. */
   lrSchedule?: 'manual' | 'constant' | 'cyclic';
   /** The rate of the averaged phase, from 0 to the optimizer's; default, 'auto': a tenth of it. */
@@ -32,6 +35,8 @@ export interface SwaCallbackOptions {
 
 /** The options, checked; epochs are counted from 0 from here on. */
 export interface Settings extends RateSettings {
+  /** Where averaging starts is chosen at the end; `start` is 0, and epochs are all averaged. */
+  readonly auto: boolean;
   readonly bnData: BnLoader<unknown> | null;
   readonly avgFn: AvgFn;
   readonly validationData: ValidationData | null;
@@ -54,7 +59,8 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
   checkKeys(options, KEYS);
   const { lrSchedule = 'manual', swaFreq = 1, bnData = null, verbose = 0 } = options;
   const { avgFn = swaAvgFn(), validationData = null, keepBest = false } = options;
-  const start = checkInteger('startEpoch', options.startEpoch, 2) - 1;
+  const auto = options.startEpoch === 'auto';
+  const start = auto ? 0 : checkInteger('startEpoch', options.startEpoch, 2, " or 'auto'") - 1;
   if (!['manual', 'constant', 'cyclic'].includes(lrSchedule)) {
     invalid('lrSchedule', lrSchedule, "'manual', 'constant' or 'cyclic'");
   }
@@ -73,6 +79,7 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
   if (validationData !== null) checkValidationData(validationData);
   if (typeof keepBest !== 'boolean') invalid('keepBest', keepBest, 'a boolean');
   if (keepBest && validationData === null) throw new Error('keepBest requires validationData');
+  if (auto) checkAuto({ lrSchedule, swaFreq, avgFn, validationData, keepBest });
   if (validationData !== null && isIterator(bnData)) {
     invalid('bnData', bnData, 'batches that can be read again, for each evaluation');
   }
@@ -88,13 +95,40 @@ export function checkOptions(model: unknown, options: SwaCallbackOptions): Setti
   }
   const say = verbose === 1 ? (message: string) => console.log(message) : () => {};
   const evaluated = { avgFn, validationData, keepBest };
-  return { start, lrSchedule, swaLr, swaLr2, swaFreq, bnData, ...evaluated, say };
+  return { auto, start, lrSchedule, swaLr, swaLr2, swaFreq, bnData, ...evaluated, say };
 }
 
 const KEYS = [
   ...['startEpoch', 'lrSchedule', 'swaLr', 'swaLr2', 'swaFreq', 'bnData'],
   ...['avgFn', 'validationData', 'keepBest', 'verbose'],
 ];
+
+/** Refuses what makes no sense where the start is chosen at the end. */
+function checkAuto({
+  lrSchedule,
+  swaFreq,
+  avgFn,
+  ...judged
+}: Pick<Settings, 'lrSchedule' | 'swaFreq' | 'avgFn' | 'validationData' | 'keepBest'>): void {
+  if (judged.validationData === null) throw new Error("startEpoch 'auto' requires validationData");
+  if (judged.keepBest) {
+    throw new Error(
+      "startEpoch 'auto' and keepBest exclude one another: each says what to end with",
+    );
+  }
+  if (lrSchedule !== 'manual') {
+    const expected =
+      "'manual' with startEpoch 'auto': the others lay out their rates by startEpoch";
+    invalid('lrSchedule', lrSchedule, expected);
+  }
+  if (swaFreq !== 1) {
+    invalid('swaFreq', swaFreq, "1 with startEpoch 'auto', which averages every batch");
+  }
+  const { config, guard } = factsOf(avgFn);
+  if (config !== null || guard) {
+    invalid('avgFn', avgFn, "swaAvgFn() with startEpoch 'auto', whose windows are equal averages");
+  }
+}
 
 /** Whether batches can be read once only, as those of a generator. */
 function isIterator(loader: unknown): boolean {

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LiveRate } from './callback_rates.js';
 import { movingOf, type BnLayer } from '../batchnorm/layers.js';
-import type { Held, ModelAverage } from './model_average.js';
+import type { Held, RunAverage } from './model_average.js';
 
 /** One such epoch, from its begin to its end. */
 export class ForwardPass {
@@ -17,7 +17,7 @@ export class ForwardPass {
 
   /** Puts the averages into the model. */
   constructor(
-    private readonly average: ModelAverage,
+    private readonly average: RunAverage,
     private readonly layers: readonly BnLayer[],
     private readonly rate: LiveRate,
   ) {

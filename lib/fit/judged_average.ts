@@ -5,13 +5,20 @@
 import { updateBn } from '../batchnorm/update_bn.js';
 import type { BnLoader } from '../batchnorm/batches.js';
 import type { Evaluation } from './evaluation.js';
-import type { Held, ModelAverage } from './model_average.js';
+import type { Held, RunAverage } from './model_average.js';
 
 /** The best average so far: what the model held when it was evaluated, statistics included. */
 interface Best {
   readonly held: Held;
   readonly loss: number;
   readonly epoch: number;
+}
+
+/** What was put into the model for good. */
+export interface Put {
+  /** Of what it is the average, in words. */
+  readonly averages: string;
+  readonly loss: number;
 }
 
 export class JudgedAverage {
@@ -23,10 +30,10 @@ export class JudgedAverage {
    * @param bnData Batches to re-estimate the statistics with; `null`: there are none.
    */
   constructor(
-    private readonly average: ModelAverage,
+    private readonly average: RunAverage,
     private readonly model: object,
-    private readonly evaluation: Evaluation,
-    private readonly bnData: BnLoader<unknown> | null,
+    protected readonly evaluation: Evaluation,
+    protected readonly bnData: BnLoader<unknown> | null,
     private readonly keepBest: boolean,
   ) {}
 
@@ -49,10 +56,11 @@ export class JudgedAverage {
     return this.last.logs;
   }
 
-  /** Puts the best average into the model, with its statistics; returns its epoch and loss. */
-  putBest(): { epoch: number; loss: number } | null {
-    this.best?.held.putBack();
-    return this.best;
+  /** Puts the best average into the model, with its statistics; `null`: none was kept. */
+  async putBest(): Promise<Put | null> {
+    const { best } = this;
+    best?.held.putBack();
+    return best && { averages: `epoch ${best.epoch + 1}`, loss: best.loss };
   }
 
   dispose(): void {

@@ -27,8 +27,26 @@ export class Held {
   }
 }
 
+/** What is averaged while a model trains, and can take the place of its weights. */
+export interface RunAverage {
+  /** How many values are averaged. */
+  readonly count: number;
+  /** Takes the weights at the end of a batch; absent where whole epochs are averaged. */
+  updateBatch?(): void;
+  /** Takes the weights, or ends what the batches made, at the end of an epoch. */
+  update(): void;
+  /** Exchanges the weights and the average, by reference; its own inverse. */
+  swap(): void;
+  /** Runs `f` while the model holds the average, after which both are as before, whatever `f` did. */
+  during<T>(f: () => Promise<T>): Promise<T>;
+  /** What the model holds now, but for some of its weights. */
+  hold(but?: ReadonlySet<tf.Variable>): Held;
+  /** Frees what the model does not hold. */
+  dispose(): void;
+}
+
 /** The running average of all float32 weights of a model, moving statistics included. */
-export class ModelAverage {
+export class ModelAverage implements RunAverage {
   private weights: tf.Variable[] = [];
   private averages: tf.Variable[] = [];
   private n = 0;

@@ -11,7 +11,9 @@ import { Evaluation, type ValidationData } from './evaluation.js';
 import { innerOf, onFitEnd, type FittedModel } from './fitted_model.js';
 import { ForwardPass } from './forward_pass.js';
 import { JudgedAverage } from './judged_average.js';
-import { ModelAverage } from './model_average.js';
+import { JudgedWindows } from './judged_windows.js';
+import { ModelAverage, type RunAverage } from './model_average.js';
+import { WindowAverage } from './window_average.js';
 
 /** From the begin of `fit` to its end, however it ends. */
 export class Run {
@@ -23,7 +25,7 @@ export class Run {
   /** The optimizer's rate as it was, and what this run has made of it; `null`: nothing to set. */
   private rate: LiveRate | null = null;
   /** What is averaged, and takes its place in the model. */
-  private readonly average: ModelAverage;
+  private readonly average: RunAverage;
   /** What evaluates it after each epoch; `null`: nobody asked. */
   private readonly judged: JudgedAverage | null;
   /** The epoch that is, or would be, a forward pass for the statistics. */
@@ -42,7 +44,7 @@ export class Run {
 
   /** @throws Error for what depends on the optimizer and the epochs; nothing has changed then. */
   constructor(model: FittedModel, settings: Settings, params: object | undefined) {
-    const { start, bnData, lrSchedule, validationData, say } = settings;
+    const { auto, start, bnData, lrSchedule, validationData, say } = settings;
     const { optimizer } = model;
     if (optimizer == null) throw new Error('The model has no optimizer: compile it first');
     const inner = innerOf(model);
@@ -52,7 +54,7 @@ export class Run {
     if (typeof epochs !== 'number') {
       throw new Error('The number of epochs is unknown: hand the callback itself to fit()');
     }
-    if (start >= epochs - 1) {
+    if (!auto && start >= epochs - 1) {
       invalid('startEpoch', start + 1, `an integer below the number of epochs, ${epochs}`);
     }
     this.bnLayers = bnLayersOf(model).flatMap(({ layer, frozen }) => (frozen ? [] : layer));
@@ -73,8 +75,9 @@ export class Run {
     this.model = model;
     this.settings = settings;
     this.epochs = epochs;
-    this.average = new ModelAverage(model, settings.avgFn);
-    this.judged = validationData && this.judge(validationData, batchSize);
+    const windows = auto ? new WindowAverage(model) : null;
+    this.average = windows ?? new ModelAverage(model, settings.avgFn);
+    this.judged = validationData && this.judge(validationData, batchSize, windows);
     onFitEnd(inner, () => this.release());
     if (this.forwardEpoch !== null) {
       say('Batch normalization: the last epoch will be a forward pass at a learning rate of 0');
@@ -110,6 +113,7 @@ export class Run {
 
   batchEnd(): void {
     this.forward?.batchEnd();
+    this.average.updateBatch?.();
   }
 
   async epochEnd(epoch: number, logs: object): Promise<void> {
@@ -139,10 +143,10 @@ export class Run {
         console.warn('swaCallback: training ended before an average was due; the weights stay');
         return;
       }
-      const best = this.judged?.putBest();
+      const best = await this.judged?.putBest();
       if (best) {
-        const { epoch, loss } = best;
-        say(`The weights are set to the averages of epoch ${epoch + 1}, swa_val_loss ${loss}`);
+        const { averages, loss } = best;
+        say(`The weights are set to the averages of ${averages}, swa_val_loss ${loss}`);
         return;
       }
       const { forward } = this;
@@ -174,19 +178,20 @@ export class Run {
     this.average.dispose();
   }
 
-  private judge(data: ValidationData, batchSize: unknown): JudgedAverage {
+  private judge(
+    data: ValidationData,
+    batchSize: unknown,
+    windows: WindowAverage | null,
+  ): JudgedAverage {
     const { model, average, bnLayers } = this;
-    const { bnData, keepBest } = this.settings;
+    const { keepBest, say } = this.settings;
     // fit's; fitDataset has none, and tfjs-layers evaluates 32 examples at once.
     const size = typeof batchSize === 'number' ? batchSize : 32;
     const evaluation = new Evaluation(model, data, size);
-    return new JudgedAverage(
-      average,
-      model,
-      evaluation,
-      bnLayers.length > 0 ? bnData : null,
-      keepBest,
-    );
+    const bnData = bnLayers.length > 0 ? this.settings.bnData : null;
+    return windows
+      ? new JudgedWindows(windows, model, evaluation, bnData, say)
+      : new JudgedAverage(average, model, evaluation, bnData, keepBest);
   }
 
   private isDue(epoch: number): boolean {

@@ -19,11 +19,11 @@ export interface SwaCallback {
   onEpochBegin(epoch: number, logs?: unknown): Promise<void>;
   /** Sets the rate of the batch. */
   onBatchBegin(batch: number, logs?: unknown): Promise<void>;
-  /** Keeps the averages in place in the forward pass. */
+  /** Averages the batch, with 'auto', or keeps the averages in place in the forward pass. */
   onBatchEnd(batch: number, logs?: unknown): Promise<void>;
   /** Averages, evaluates the averages, and adds what comes out to the logs. */
   onEpochEnd(epoch: number, logs?: object): Promise<void>;
-  /** Leaves the averages in the model. */
+  /** Leaves the averages in the model, with 'auto' those of the best window. */
   onTrainEnd(logs?: unknown): Promise<void>;
   /** Frees the averages of a `fit` that has not ended, and puts back what was changed for it. */
   dispose(): void;
@@ -63,6 +63,15 @@ export interface SwaCallback {
  * them behind this callback, this one is wrapped: `callbacks: [new tf.CustomCallback(swa),
  * tf.callbacks.earlyStopping({ monitor: 'swa_val_loss' })]`.
  *
+ * **The start, chosen.** With `startEpoch: 'auto'` every batch is averaged, each epoch in a segment
+ * of its own as in a {@link WeightHistory}, and after the last epoch, also of a training that was
+ * stopped, the window with the least validation loss stays in the model, with its statistics; with
+ * `verbose` 1 a table tells what each was worth. The `swa_val_*` of an epoch are meanwhile those of
+ * the last half of the segments, rounded up. `validationData` is required; `keepBest`, `swaFreq`,
+ * `avgFn` and a schedule of rates, which is laid out by `startEpoch`, make no sense there. What is
+ * trainable is averaged. Up to 17 copies of the weights are held while training, two more in the
+ * choice, which takes an evaluation for each of up to 16 windows.
+ *
  * **Early stopping.** A request to stop that this callback sees at the end of an epoch is granted
  * one epoch later if a forward pass is still due. So without `bnData` list this callback last. (tfjs's own
  * `earlyStopping` has to be first in the list anyway: behind a callback that is a plain object, as
@@ -80,7 +89,8 @@ export interface SwaCallback {
  * @param model The model that is going to be fitted, compiled by then.
  * @param options When to average and what rates to set: {@link SwaCallbackOptions}.
  * @returns The callback, for one `fit` after another; each starts anew.
- * @throws Error `Invalid NAME: VALUE (expected ...)`. What depends on the optimizer or the number
+ * @throws Error `Invalid NAME: VALUE (expected ...)`, and for options of which one requires or excludes
+ *   another. What depends on the optimizer or the number
  *   of epochs is thrown by `fit`, before it has changed anything: `startEpoch` not before the last
  *   epoch, `swaLr` above the optimizer's rate, a rate that cannot be set.
  *
@@ -90,6 +100,14 @@ export interface SwaCallback {
  * const swa = swaCallback(model, { startEpoch: 3, lrSchedule: 'constant', swaLr: 0.01 });
  * await model.fit(tf.ones([8, 2]), tf.ones([8, 1]), { epochs: 6, verbose: 0, callbacks: [swa] });
  * // model now holds the average of the weights after epochs 3, 4, 5 and 6
+ *
+ * @example
+ * const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [2] })] });
+ * model.compile({ optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError' });
+ * const validationData = [tf.ones([4, 2]), tf.ones([4, 1])] as const;
+ * const swa = swaCallback(model, { startEpoch: 'auto', validationData, verbose: 1 });
+ * await model.fit(tf.ones([8, 2]), tf.ones([8, 1]), { epochs: 6, verbose: 0, callbacks: [swa] });
+ * // model now holds the average of all batches of the last so many epochs that suit it best
  *
  * @see keras-swa, https://github.com/simon-larsson/keras-swa
  */

@@ -9,9 +9,10 @@ import { recordStatistics } from '../batchnorm/statistics.js';
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkAlive } from '../state/tensor_data.js';
+import type { WindowScore } from '../state/weight_history_state.js';
 import { assignValues } from '../swap/placed.js';
 import type { TrainedWeights } from '../swap/trained_weights.js';
-import { Chosen, type WindowScore } from './chosen.js';
+import { Chosen } from './chosen.js';
 import type { Segment } from './segments.js';
 import { Window } from './window.js';
 

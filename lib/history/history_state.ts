@@ -1,46 +1,22 @@
 /**
- * The state of a WeightHistory as plain data: how it is read, checked, fitted to weights and made
- * anew. It changes nothing, and knows nothing of when segments are made.
+ * The state of a WeightHistory: how it is read, fitted to weights and made anew. It changes nothing,
+ * and knows nothing of when segments are made.
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { startAverage } from '../average/average.js';
-import { checkInteger, checkKeys, invalid, isCount } from '../check.js';
+import { checkKeys, invalid } from '../check.js';
 import type { NamedVariable } from '../model/model_or_list.js';
 import { matchByName, matchByRule, type LoadReport } from '../state/match_tensors.js';
-import { checkTensorData, hostData, toVariable, type TensorData } from '../state/tensor_data.js';
-import type { WeightAverage } from '../state/weight_average.js';
+import { hostData, toVariable, type TensorData } from '../state/tensor_data.js';
+import {
+  checkHistoryState,
+  type ChosenState,
+  type SegmentState,
+  type WeightHistoryState,
+} from '../state/weight_history_state.js';
 import type { TrainedWeights } from '../swap/trained_weights.js';
-import { Chosen, type WindowScore } from './chosen.js';
+import { Chosen } from './chosen.js';
 import type { Segment } from './segments.js';
-
-/** A segment as plain data. */
-export interface SegmentState extends WeightAverage {
-  /**
-   * Of each weight how many of the updates it was not there for, where that is so of any: after a
-   * load with `strict: false`.
-   */
-  late?: number[];
-}
-
-/** The state of a {@link WeightHistory} as plain data. */
-export interface WeightHistoryState {
-  /** The segments, oldest first. */
-  segments: SegmentState[];
-  /** Whether the last one is open. */
-  open: boolean;
-  /** The average that was chosen, until the next update; else `null`. */
-  chosen: ChosenState | null;
-}
-
-/** An average that was chosen, as plain data. */
-export interface ChosenState extends WindowScore {
-  /** Whether the variables held it, and `weights` and `statistics` are therefore those of training. */
-  swapped: boolean;
-  /** By the path of its layer or the variable's name. */
-  weights: TensorData[];
-  /** What no optimizer trains: moving statistics; none of a list of variables. */
-  statistics: TensorData[];
-}
 
 /** How a state is loaded. */
 export interface HistoryLoadOptions {
@@ -101,7 +77,7 @@ export function planLoad(
   checkKeys(options, ['strict']);
   const { strict = true } = options;
   if (typeof strict !== 'boolean') invalid('strict', strict, 'a boolean');
-  checkState(state);
+  checkHistoryState(state);
   const { averaged, statistics } = weights;
   const reports: LoadReport[] = [];
   const fit = (wanted: readonly NamedVariable[], given: TensorData[]): Fitted => {
@@ -148,38 +124,4 @@ function toVariables(values: Fitted, weights: readonly tf.Variable[]): tf.Variab
 
 function union(lists: string[][]): string[] {
   return [...new Set(lists.flat())];
-}
-
-function checkState(state: unknown): asserts state is WeightHistoryState {
-  const { segments, open, chosen } = (state ?? {}) as Partial<WeightHistoryState>;
-  if (!Array.isArray(segments)) return invalid('state.segments', segments, 'a list');
-  segments.forEach((segment: unknown, i) => {
-    const label = `state.segments[${i}]`;
-    const { count, weights, late } = (segment ?? {}) as Partial<SegmentState>;
-    checkInteger(`${label}.count`, count, 1);
-    checkList(`${label}.weights`, weights);
-    const fits = (n: unknown) => isCount(n) && n <= count!;
-    const ok = Array.isArray(late) && late.length === weights.length && late.every(fits);
-    if (late !== undefined && !ok) {
-      invalid(`${label}.late`, late, 'for each weight an integer from 0 to count');
-    }
-  });
-  if (typeof open !== 'boolean' || (open && segments.length === 0)) {
-    invalid('state.open', open, 'a boolean, false without segments');
-  }
-  if (chosen === null) return;
-  const { window, count, score, swapped, weights, statistics } = Object(
-    chosen,
-  ) as Partial<ChosenState>;
-  checkInteger('state.chosen.window', window, 1);
-  checkInteger('state.chosen.count', count, 1);
-  if (typeof score !== 'number') invalid('state.chosen.score', score, 'a number');
-  if (typeof swapped !== 'boolean') invalid('state.chosen.swapped', swapped, 'a boolean');
-  checkList('state.chosen.weights', weights);
-  checkList('state.chosen.statistics', statistics);
-}
-
-function checkList(label: string, list: unknown): asserts list is TensorData[] {
-  if (!Array.isArray(list)) return invalid(label, list, 'a list of tensor data');
-  list.forEach((entry, i) => checkTensorData(`${label}[${i}]`, entry));
 }

@@ -6,16 +6,12 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkKeys } from '../check.js';
 import type { LoadReport } from '../state/match_tensors.js';
 import type { WeightAverage } from '../state/weight_average.js';
+import type { WeightHistoryState } from '../state/weight_history_state.js';
 import { Guard } from '../swap/guard.js';
 import { TrainedWeights, type TrainedModel } from '../swap/trained_weights.js';
 import { checkChoose, chooseWindow, type Choice, type ChooseOptions } from './choose.js';
 import type { Chosen } from './chosen.js';
-import {
-  planLoad,
-  readState,
-  type HistoryLoadOptions,
-  type WeightHistoryState,
-} from './history_state.js';
+import { planLoad, readState, type HistoryLoadOptions } from './history_state.js';
 import { Segments } from './segments.js';
 import { readWindow } from './window.js';
 

@@ -55,12 +55,12 @@ export class WeightAccumulator {
   /** Adds what an average holds, by its count; or all that another accumulator was given, exactly. */
   merge(part: WeightAverage | WeightAccumulator): void {
     if (part instanceof WeightAccumulator) {
-      if (part.sums) this.put(part.sums, part.total, (value) => value);
+      if (part.sums) this.put(part.sums, part.total, 1);
       return;
     }
     const { weights, count } = Object(part) as WeightAverage;
     if (!(Number.isFinite(count) && count > 0)) invalid('count', count, 'a finite number > 0');
-    this.put(checkWeights(weights), count, (value) => value * count);
+    this.put(checkWeights(weights), count, count);
   }
 
   /**
@@ -81,26 +81,27 @@ export class WeightAccumulator {
     return { count: total, weights };
   }
 
-  private put(
-    weights: readonly (TensorData | Sum)[],
-    count: number,
-    termOf: (value: number) => number,
-  ): void {
+  private put(weights: readonly (TensorData | Sum)[], count: number, scale: number): void {
     const sums =
       this.sums ??
       weights.map(({ name, shape, dtype, values }): Sum => {
-        const start = dtype === 'float32' ? new Float64Array(values.length) : values.slice();
-        return { name, shape: [...shape], dtype, values: start as Sum['values'] };
+        return { name, shape: [...shape], dtype, values: new SUMS[dtype](values.length) };
       });
     const given = matchByRule(sums, weights);
-    sums.forEach((sum, k) => {
-      const { values } = given[k]!;
-      if (sum.dtype !== 'float32') sum.values.set(values);
-      else for (let i = 0; i < values.length; i++) sum.values[i]! += termOf(values[i]!);
+    sums.forEach(({ values }, k) => {
+      if (values instanceof Float64Array) addScaled(values, given[k]!.values, scale);
+      else values.set(given[k]!.values);
     });
     this.sums = sums;
     this.total += count;
   }
+}
+
+/** What sums are in. */
+const SUMS = { float32: Float64Array, int32: Int32Array, bool: Uint8Array };
+
+function addScaled(sums: Float64Array, values: Sum['values'] | Float32Array, scale: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i]! += values[i]! * scale;
 }
 
 /**

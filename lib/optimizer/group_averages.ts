@@ -6,18 +6,8 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { startAverages, updateAverages } from '../average/average.js';
 import type { AvgFn } from '../average/avg_fn.js';
 import { exchange, setHolder } from '../average/exchange.js';
+import { BUFFER } from '../state/state_dict.js';
 import type { Group } from './groups/param_groups.js';
-import type { Keeps } from './groups/save_state.js';
-
-/** The name of a parameter's average in the state. */
-const BUFFER = 'swa_buffer';
-
-/** What a group has beside what every wrapper keeps. */
-export const keepsAverages = (avgFn: string): Omit<Keeps, 'kind'> => ({
-  avgFn,
-  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
-  counters: [],
-});
 
 /**
  * Takes the parameters of each group into their averages; the first update copies them.

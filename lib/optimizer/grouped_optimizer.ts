@@ -103,22 +103,22 @@ export abstract class GroupedOptimizer extends Wrapper {
     return this.groups.add([group])[0]!;
   }
 
-  /** Before the base optimizers step. @internal */
+  /** Before the base optimizers step. */
   protected beforeStep(): void {
     // Not every kind has something to do.
   }
 
-  /** After they have stepped: counts that. @internal */
+  /** After they have stepped: counts that. */
   protected afterStep(): void {
     for (const group of this.groups.list) group.step_counter += 1;
   }
 
-  /** Whether the base optimizer has a `minimize` of its own, which is then called. @internal */
+  /** Whether the base optimizer has a `minimize` of its own, which is then called. */
   protected callsMinimize(): boolean {
     return this.optimizer.minimize !== tf.Optimizer.prototype.minimize;
   }
 
-  /** The step of one group. @internal */
+  /** The step of one group. */
   protected stepGroup(group: Group, gradients: NamedTensor[]): void {
     group.optimizer.applyGradients(gradients);
   }

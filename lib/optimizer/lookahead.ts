@@ -6,8 +6,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { weightedAvgFn, type AvgFn } from '../average/avg_fn.js';
 import { checkInteger, checkKeys, checkNumber, invalid } from '../check.js';
+import { KEPT_AVERAGES } from '../state/state_dict.js';
 import { deserialized, serialized } from './base/make.js';
-import { assignAverages, keepsAverages, takeAverages } from './group_averages.js';
+import { assignAverages, takeAverages } from './group_averages.js';
 import { GroupedOptimizer } from './grouped_optimizer.js';
 import type { Group, ParamGroupOptions } from './groups/param_groups.js';
 import type { Keeps } from './groups/save_state.js';
@@ -64,11 +65,11 @@ export class Lookahead extends GroupedOptimizer {
     checkInteger('k', k, 1);
     const range = 'a number in (0, 1]';
     if (checkNumber('alpha', alpha, Number.MIN_VALUE, range) > 1) invalid('alpha', alpha, range);
-    const averages = keepsAverages(`lookahead(k ${k}, alpha ${alpha})`);
     const keeps: Keeps = {
-      ...averages,
       kind: 'Lookahead',
-      buffers: (group) => (group.swapped ? [] : averages.buffers(group)),
+      avgFn: `lookahead(k ${k}, alpha ${alpha})`,
+      ...KEPT_AVERAGES,
+      buffers: (group) => (group.swapped ? [] : KEPT_AVERAGES.buffers(group)),
     };
     super(optimizer, keeps, null);
     this.k = k;

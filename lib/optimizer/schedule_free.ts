@@ -151,7 +151,7 @@ export class ScheduleFree extends SwappingOptimizer {
     return new cls(deserialized(optimizer as ReturnType<typeof serialized>), options);
   }
 
-  /** The gradients are of y, which a search of the base optimizer's own would not step. @internal */
+  /** The gradients are of y, which a search of the base optimizer's own would not step. */
   protected override callsMinimize(): boolean {
     return false;
   }

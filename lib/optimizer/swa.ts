@@ -15,8 +15,9 @@ import {
 import { updateBn } from '../batchnorm/update_bn.js';
 import { checkKeys, invalid } from '../check.js';
 import { checkLearningRate, shownLearningRate } from '../schedule/learning_rate.js';
+import { KEPT_AVERAGES } from '../state/state_dict.js';
 import { deserialized, serialized } from './base/make.js';
-import { assignAverages, keepsAverages, swapAverages, takeAverages } from './group_averages.js';
+import { assignAverages, swapAverages, takeAverages } from './group_averages.js';
 import type { Group, ParamGroup } from './groups/param_groups.js';
 import { checkSchedule, type SWAOptions } from './swa_options.js';
 import { SwappingOptimizer } from './swapping_optimizer.js';
@@ -88,8 +89,9 @@ export class SWA extends SwappingOptimizer {
     const { schedule, warnings } = checkSchedule(options);
     const [swaStart, swaFreq, swaLr] = schedule;
     const keeps = {
-      ...keepsAverages(avgFnKind(avgFn)),
+      ...KEPT_AVERAGES,
       ...{ kind: 'SWA', swapMethod: 'swapSwaSgd()', scopeMethod: 'withSwa()' },
+      avgFn: avgFnKind(avgFn),
     };
     super(optimizer, keeps, swaLr === null ? null : 'swaLr');
     this.swaStart = swaStart;

@@ -17,11 +17,10 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
    * which never fails.
    *
    * @returns The parameters that have no average.
-   * @internal
    */
   protected abstract swapGroups(back: boolean): tf.Variable[];
 
-  /** Tells the user which parameters a scope leaves as they are. @internal */
+  /** Tells the user which parameters a scope leaves as they are. */
   protected warnOfLeft(_left: readonly tf.Variable[]): void {
     // Where weights without an average are their own, there is nothing to tell.
   }
@@ -32,7 +31,6 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
    * @returns The parameters that have no average to swap in.
    * @throws Error if averages were loaded whose variables are not known yet, or if another wrapper
    *   has swapped its averages into one of the variables.
-   * @internal
    */
   protected swapByHand(): tf.Variable[] {
     this.checkUsable();
@@ -46,8 +44,6 @@ export abstract class SwappingOptimizer extends GroupedOptimizer {
    * Runs `f` on the averages, and swaps back at the end of the last of several that overlap:
    * variables, and the statistics of batch normalization that were re-estimated meanwhile. After a
    * swap by hand it leaves all as it is.
-   *
-   * @internal
    */
   protected async runSwapped<T>(f: () => T | Promise<T>): Promise<T> {
     if (this.scopes === 0 && this.swapped) return f();

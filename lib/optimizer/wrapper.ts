@@ -19,17 +19,15 @@ export abstract class Wrapper extends tf.Optimizer {
   /** The wrapped optimizer; it is also the first group's. */
   readonly optimizer: tf.Optimizer;
 
-  /** What is in which group. @internal */
+  /** What is in which group. */
   protected readonly groups: GroupSet;
-  /** Stands for this wrapper where others ask who swapped a variable. @internal */
+  /** Stands for this wrapper where others ask who swapped a variable. */
   protected readonly owner: Owner;
   /** Tensors made for {@link getWeights} that nobody has read yet. */
   private readonly lent: Lent = new Set();
   private readonly warned = new Set<string>();
-  /** @internal */
   protected isDisposed = false;
 
-  /** @internal */
   protected constructor(optimizer: tf.Optimizer, keeps: Keeps, setsRate: string | null) {
     super();
     if (!isOptimizer(optimizer)) invalid('optimizer', optimizer, 'a tf.train optimizer');
@@ -49,7 +47,12 @@ export abstract class Wrapper extends tf.Optimizer {
     return waiting?.swapped ?? list.some(({ swapped }) => swapped);
   }
 
-  /** Steps that the wrapped optimizer has taken. */
+  /**
+   * Steps that the wrapped optimizer has taken. Left out of the declarations, where tfjs 3 has a
+   * property, which no accessor may override (tfjs-core 3.21, optimizer.d.ts).
+   *
+   * @internal
+   */
   override get iterations(): number {
     return this.groups.waiting?.iterations ?? this.optimizer.iterations;
   }
@@ -127,18 +130,17 @@ export abstract class Wrapper extends tf.Optimizer {
     this.free();
   }
 
-  /** Frees all of it. @internal */
+  /** Frees all of it. */
   protected free(): void {
     this.groups.dispose();
     tf.dispose([...this.lent]);
   }
 
-  /** @internal */
   protected checkUsableForLoad(): void {
     this.checkUsable();
   }
 
-  /** The groups that the user named, if any. @internal */
+  /** The groups that the user named, if any. */
   protected nameGroups(paramGroups: readonly ParamGroupOptions[] | undefined): void {
     if (paramGroups === undefined) return;
     if (!Array.isArray(paramGroups) || paramGroups.length === 0) {
@@ -147,13 +149,11 @@ export abstract class Wrapper extends tf.Optimizer {
     this.groups.add(paramGroups);
   }
 
-  /** @internal */
   protected checkUsable(): void {
     if (this.isDisposed) throw new Error(`This ${this.getClassName()} has been disposed`);
     this.groups.dropDisposed();
   }
 
-  /** @internal */
   protected checkNotSwapped(action: string): void {
     this.checkUsable();
     if (this.swapped) {
@@ -171,7 +171,7 @@ export abstract class Wrapper extends tf.Optimizer {
     return Object.prototype.isPrototypeOf.call(this.prototype, value as object);
   }
 
-  /** Tells the user, once each. @internal */
+  /** Tells the user, once each. */
   protected warn(message: string): void {
     if (this.isDisposed || this.warned.has(message)) return;
     this.warned.add(message);

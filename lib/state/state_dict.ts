@@ -79,12 +79,23 @@ async function mapRecord<T, U>(
 }
 
 /** What a group keeps beside what every group does. */
-interface Kept {
+export interface Kept {
   /** The names of its tensors for each parameter, as it stands; none if it cannot stand so. */
-  buffers: (group: ParamGroupState) => readonly string[];
-  /** The names of its numbers, finite and >= 0. */
+  buffers: (
+    group: Pick<ParamGroupState, 'n_avg' | 'step_counter' | 'swapped'>,
+  ) => readonly string[];
+  /** The names of its numbers, finite and >= 0, which begin at 0. */
   readonly counters: readonly string[];
 }
+
+/** The name of a parameter's average. */
+export const BUFFER = 'swa_buffer';
+
+/** What a group of an SWA keeps. */
+export const KEPT_AVERAGES: Kept = {
+  buffers: ({ n_avg }) => (n_avg > 0 ? [BUFFER] : []),
+  counters: [],
+};
 
 /**
  * Checks that a value is a state dict in itself, before any wrapper comes into it.

@@ -1,15 +1,15 @@
 /**
- * A tree of plain data as text and the leaves in it, and back. It knows nothing of files, bytes or
- * optimizers, nor of what a leaf holds.
- *
- * The text is JSON. What JSON has no word for is a record with the one key `$`: a number
- * (`{"$":"NaN"}`, `Infinity`, `-Infinity`, `-0`), or a leaf, a tensor say, by its key among the
- * leaves and its own name (`{"$":{"tensor":"swa_state.0.swa_buffer","name":"swa_buffer"}}`). A key of
- * the tree's own that begins with `$` gets another in front.
+ * A tree of anybody's data as text (json_words.ts) and the leaves in it, and back: nothing but plain
+ * data goes in, and nothing of the text is trusted. It knows nothing of files, bytes or optimizers, nor
+ * of what a leaf holds.
  */
 import { invalid, shown } from '../check.js';
 import { visitKeys } from './json_text.js';
+import { fromWord, NUMBERS, toWord } from './json_words.js';
 import type { TensorData } from './tensor_data.js';
+
+/** Where in a tree something is: the keys of records and the places in lists that lead there. */
+type Path = readonly (string | number)[];
 
 /**
  * A type that a checkpoint can hold: records, lists, strings, numbers, booleans, null and
@@ -27,9 +27,6 @@ export type StateTree<T> = unknown extends T
 
 /** Levels of records and lists in one another; a state dict has six. */
 const MAX_DEPTH = 64;
-
-/** The numbers that JSON does not have. */
-const NUMBERS: Record<string, number> = { NaN, Infinity, '-Infinity': -Infinity, '-0': -0 };
 
 /** What a leaf of a tree has at least. */
 export interface Leaf {
@@ -62,51 +59,41 @@ export function flatten<L extends Leaf>(state: unknown, isLeaf: LeafTest<L>): Fl
   const newKey = keys();
   const above: object[] = [];
   const path: (string | number)[] = [];
-  const encode = (label: string, value: unknown): unknown => {
-    if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
-    if (typeof value === 'number') {
-      const name = Object.is(value, -0) ? '-0' : String(value);
-      return Object.hasOwn(NUMBERS, name) ? { $: name } : value;
-    }
-    if (typeof value !== 'object' || !(Array.isArray(value) || isRecord(value))) {
-      return invalid(label, value, 'plain data: records, lists, strings, numbers, booleans, null');
-    }
-    if (above.includes(value)) invalid(label, value, 'no cycle');
-    if (above.length === MAX_DEPTH) invalid(label, value, `at most ${MAX_DEPTH} levels`);
-    if (!Array.isArray(value) && isLeaf(value, label)) {
-      const key = newKey(path, value.name);
-      leaves.set(key, value);
-      return { $: { tensor: key, name: value.name } };
-    }
-    const within = <T>(
-      step: string | number,
-      name: string,
-      item: unknown,
-      f: (v: unknown) => T,
-    ): T => {
-      path.push(step);
-      const encoded = f(encode(name, item));
-      path.pop();
-      return encoded;
-    };
-    above.push(value);
-    const encoded = Array.isArray(value)
-      ? Array.from(value, (item, i) => within(i, `${label}[${i}]`, item, (v) => v))
-      : Object.fromEntries(
-          Object.entries(value).map(([key, item]) => {
-            const name = child(label, key);
-            const escaped = checkKey(name, key.startsWith('$') ? `$${key}` : key);
-            return within(key, name, item, (v) => [escaped, v] as const);
-          }),
-        );
-    above.pop();
+  const part = (step: string | number, value: unknown): unknown => {
+    path.push(step);
+    const encoded = encode(value);
+    path.pop();
     return encoded;
   };
-  return { text: JSON.stringify(encode('state', state)), leaves };
+  const encode = (value: unknown): unknown => {
+    const refuse = (expected: string) => invalid(labelOf(path), value, expected);
+    checkStep(path);
+    if (value === null || ['string', 'boolean', 'number'].includes(typeof value)) {
+      return toWord(value);
+    }
+    const list = Array.isArray(value);
+    if (!list && !isRecord(value)) {
+      return refuse('plain data: records, lists, strings, numbers, booleans, null');
+    }
+    if (above.includes(value)) refuse('no cycle');
+    if (above.length === MAX_DEPTH) refuse(`at most ${MAX_DEPTH} levels`);
+    if (!list && isLeaf(value, labelOf(path))) {
+      const tensor = newKey(path, value.name);
+      leaves.set(tensor, value);
+      return toWord(value, { tensor, name: value.name });
+    }
+    above.push(value);
+    const encoded = list
+      ? Array.from(value, (item, i) => part(i, item))
+      : Object.fromEntries(Object.entries(value).map(([key, item]) => [key, part(key, item)]));
+    above.pop();
+    return toWord(encoded);
+  };
+  return { text: JSON.stringify(encode(state)), leaves };
 }
 
 /** Makes keys for leaves: no two alike, and good Unicode, which not all readers do without. */
-function keys(): (path: readonly (string | number)[], name: string) => string {
+function keys(): (path: Path, name: string) => string {
   const taken = new Set(['__metadata__']); // a word of safetensors
   const counts = new Map<string, number>();
   return (path, name) => {
@@ -125,7 +112,7 @@ function keys(): (path: readonly (string | number)[], name: string) => string {
 }
 
 /** A path, as one would write it. */
-function labelOf(path: readonly (string | number)[]): string {
+function labelOf(path: Path): string {
   return path.reduce<string>((label, step) => {
     return typeof step === 'number' ? `${label}[${step}]` : child(label, step);
   }, 'state');
@@ -137,12 +124,14 @@ export function child(label: string, key: string): string {
 }
 
 /** Refuses the one name that an assignment would take for a prototype. */
-function checkKey(label: string, key: string): string {
-  return key === '__proto__' ? invalid(label, key, 'another name') : key;
+function checkStep(path: Path): void {
+  const step = path.at(-1);
+  if (step === '__proto__') invalid(labelOf(path), step, 'another name');
 }
 
 /** A plain object, of this realm or another. */
-function isRecord(value: object): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value) as object | null;
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
@@ -157,35 +146,23 @@ function isRecord(value: object): value is Record<string, unknown> {
 export function unflatten(text: string, leaves: ReadonlyMap<string, object>): unknown {
   const left = new Map(leaves);
   const path: (string | number)[] = [];
-  const bad = (value: unknown, expected: string): never => invalid(labelOf(path), value, expected);
+  const part = (step: string | number, value: unknown): unknown => {
+    path.push(step);
+    const decoded = decode(value);
+    path.pop();
+    return decoded;
+  };
   const decode = (value: unknown): unknown => {
-    if (typeof value === 'number' && !Number.isFinite(value)) {
-      return bad(value, 'a number of float64');
-    }
+    check(value, path);
     if (typeof value !== 'object' || value === null) return value;
-    if (!Array.isArray(value) && Object.hasOwn(value, '$')) {
-      return special(labelOf(path), value as { $: unknown }, left);
-    }
-    if (path.length === MAX_DEPTH) return bad(value, `at most ${MAX_DEPTH} levels`);
     // In place, for it may be long.
-    const record = value as Record<string | number, unknown>;
-    const within = (key: string | number, step: string | number): void => {
-      path.push(step);
-      if (step !== key && !(step as string).startsWith('$')) {
-        bad(key, 'a key that begins with $$');
-      }
-      if (step === '__proto__') bad(step, 'another name');
-      record[key] = decode(record[key]);
-      path.pop();
-    };
-    if (Array.isArray(value)) {
-      for (let i = 0; i < value.length; i++) within(i, i);
-      return value;
+    if (Array.isArray(value)) for (let i = 0; i < value.length; i++) value[i] = part(i, value[i]);
+    else if (!Object.hasOwn(value, '$')) {
+      const record = value as Record<string, unknown>;
+      for (const key of Object.keys(record))
+        record[key] = part(key.replace(/^\$/, ''), record[key]);
     }
-    const keys = Object.keys(record);
-    for (const key of keys) within(key, key.startsWith('$') ? key.slice(1) : key);
-    if (!keys.some((key) => key.startsWith('$'))) return record;
-    return Object.fromEntries(keys.map((key) => [key.replace(/^\$/, ''), record[key]]));
+    return fromWord(value, (standIn) => takeLeaf(standIn, labelOf(path), left));
   };
   visitKeys(text, MAX_DEPTH + 2); // a leaf is a record in a record
   let parsed: unknown;
@@ -200,17 +177,25 @@ export function unflatten(text: string, leaves: ReadonlyMap<string, object>): un
   return state;
 }
 
-/** What stands for a number that JSON does not have, or for a leaf, which is then no longer left. */
-function special(
-  label: string,
-  record: { $: unknown },
-  left: Map<string, object>,
-): number | object {
-  const { $: value, ...others } = record;
-  if (Object.keys(others).length > 0) invalid(label, record, 'no other key beside $');
-  if (typeof value === 'string' && Object.hasOwn(NUMBERS, value)) return NUMBERS[value]!;
+/** Refuses what {@link flatten} does not write. */
+function check(value: unknown, path: Path): void {
+  const refuse = (expected: string) => invalid(labelOf(path), value, expected);
+  checkStep(path);
+  if (typeof value === 'number' && !Number.isFinite(value)) refuse('a number of float64');
+  if (typeof value !== 'object' || value === null) return;
+  const word = !Array.isArray(value) && Object.hasOwn(value, '$');
+  if (path.length === MAX_DEPTH && !word) refuse(`at most ${MAX_DEPTH} levels`);
+  if (Array.isArray(value)) return;
+  const keys = Object.keys(value);
+  if (word && keys.length > 1) refuse('no other key beside $');
+  const bad = !word && keys.find((key) => /^\$(?!\$)/.test(key));
+  if (bad) invalid(child(labelOf(path), bad.slice(1)), bad, 'a key that begins with $$');
+}
+
+/** The leaf that something stands for, which is then no longer left. */
+function takeLeaf(value: unknown, label: string, left: Map<string, object>): object {
   if (typeof value !== 'object' || value === null) {
-    return invalid(label, value, `a tensor or one of ${Object.keys(NUMBERS).join(', ')}`);
+    return invalid(label, value, `a tensor or one of ${[...NUMBERS.keys()].join(', ')}`);
   }
   const { tensor, name, ...rest } = value as { tensor?: unknown; name?: unknown };
   if (typeof name !== 'string') return invalid(`${label}.name`, name, 'a string');

@@ -22,7 +22,9 @@ export interface NamedTensor {
   tensor: tf.Tensor;
 }
 
-const ARRAYS = new Map<unknown, { readonly name: string }>([
+type ArrayClass = new (values: ArrayLike<number>) => TensorData['values'];
+
+const ARRAYS = new Map<unknown, ArrayClass>([
   ['float32', Float32Array],
   ['int32', Int32Array],
   ['bool', Uint8Array],
@@ -96,9 +98,15 @@ function copiesAtReading({ dataId }: tf.Tensor): boolean {
   return holder?.binding !== undefined && holder.tensorMap?.get(dataId)?.values === null;
 }
 
+/** A copy of the data. Not by `slice`, which shares the memory of a Buffer of Node's. */
+export function copyData({ name, dtype, shape, values }: TensorData): TensorData {
+  return { name, dtype, shape: [...shape], values: new (ARRAYS.get(dtype)!)(values) };
+}
+
 /** A new tensor of the data; a copy, because `tf.tensor` keeps the array that it is handed. */
-export function toTensor({ values, shape, dtype }: TensorData): tf.Tensor {
-  return tf.tensor(values.slice(), shape, dtype);
+export function toTensor(data: TensorData): tf.Tensor {
+  const { values, shape, dtype } = copyData(data);
+  return tf.tensor(values, shape, dtype);
 }
 
 /** A new variable of the data, which no optimizer trains. */

@@ -4,10 +4,11 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { invalid } from '../check.js';
-import { mapState, type LiveState, type StateOf, type SWAStateDict } from './state_dict.js';
+import { mapState, type LiveState, type SWAStateDict } from './state_dict.js';
 import { alias, hostData, isVariable, toTensor, type NamedTensor } from './tensor_data.js';
+import { fromWord, toWord, type StandIn } from './json_words.js';
 
-/** The first weight: the tree of the state, in JSON, as the bytes of its text in UTF-8. */
+/** The first weight: the tree of the state (json_words.ts) as the bytes of its text in UTF-8. */
 const TREE = 'swa';
 
 /** Tensors that were lent, and not read yet. */
@@ -21,18 +22,16 @@ export type Lent = Set<tf.Tensor>;
  */
 export async function toWeights(live: LiveState, lent: Lent): Promise<NamedTensor[]> {
   const tensors: NamedTensor[] = [];
-  const tree = await mapState(live, (entry): Leaf => {
-    const weight = tensors.length;
+  const leaves = new Map<unknown, StandIn>();
+  const tree = await mapState(live, (entry) => {
+    const name = `${TREE}/${tensors.length}`;
     const tensor = lend('tensor' in entry ? entry.tensor : toTensor(entry), lent);
-    tensors.push({ name: `${TREE}/${weight}`, tensor });
-    return { name: entry.name, weight };
+    leaves.set(entry, { tensor: name, name: entry.name });
+    tensors.push({ name, tensor });
+    return entry;
   });
-  const bytes = new TextEncoder().encode(
-    // As in state_tree.ts, numbers that JSON does not have.
-    JSON.stringify(tree, (_, value: unknown) =>
-      typeof value === 'number' && !Number.isFinite(value) ? { $: String(value) } : value,
-    ),
-  );
+  const text = JSON.stringify(tree, (_, value: unknown) => toWord(value, leaves.get(value)));
+  const bytes = new TextEncoder().encode(text);
   return [{ name: TREE, tensor: lend(tf.tensor1d(bytes, 'int32'), lent) }, ...tensors];
 }
 
@@ -63,16 +62,11 @@ export async function fromWeights(weights: readonly NamedTensor[]): Promise<SWAS
   if (first?.name !== TREE) return invalid('weights', weights, "an SWA's own");
   const bytes = Uint8Array.from(await first.tensor.data());
   const tensors = await Promise.all(others.map(({ name, tensor }) => hostData(name, tensor)));
-  const tree = JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => {
-    const { $: number } = Object(value) as { $?: string };
-    return /^(NaN|-?Infinity)$/.test(String(number)) ? Number(number) : value;
-  }) as StateOf<Leaf>;
-  const state = await mapState(tree, ({ name, weight }) => ({ ...tensors[weight]!, name }));
-  return state as SWAStateDict;
-}
-
-/** What stands for a tensor in the tree. */
-interface Leaf {
-  name: string;
-  weight: number;
+  const leaves = new Map(tensors.map((data) => [data.name, data]));
+  const leafOf = (standIn: unknown): unknown => {
+    const { tensor, name } = standIn as StandIn;
+    return { ...leaves.get(tensor), name };
+  };
+  const text = new TextDecoder().decode(bytes);
+  return JSON.parse(text, (_, value: unknown) => fromWord(value, leafOf)) as SWAStateDict;
 }

@@ -2,25 +2,11 @@
  * Packs the package, lints it (publint, attw), installs it in an empty app from the registry and
  * runs it there from ESM, CJS and TypeScript, as a user would.
  */
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { bin, inApp, versionsHere } from './app.js';
+import { compile } from './compile.js';
 import { nodeProgram, typedProgram } from './program.js';
-
-/** Compiles strictly, our declarations included; the errors in tfjs's own are not ours. */
-function compile(folder: string, what: string, file: string, ...options: string[]): void {
-  console.log(`- ${what}, ${path.extname(file)}`);
-  const strict = ['--strict', '--target', 'es2022', '--skipLibCheck', 'false', '--pretty', 'false'];
-  const { stdout } = spawnSync(bin('tsc'), [...options, ...strict, file], {
-    cwd: folder,
-    encoding: 'utf8',
-  });
-  const errors = stdout
-    .split('\n')
-    .filter((line) => line.includes('error TS') && !/node_modules.(?!tfjs-swa.)/.test(line));
-  if (errors.length > 0) throw new Error(errors.join('\n'));
-}
 
 await inApp(({ folder, tarball, write, run, install }) => {
   run('publint', bin('publint'), 'run', '--strict', tarball);

@@ -90,6 +90,8 @@ export const typedProgram = (): string =>
   `import type { SWAOptions } from 'tfjs-swa';
 const options: SWAOptions = { swaStart: 1 };
 void options;
+const steps = ({ iterations }: SWA): number => iterations;
+void steps;
 declare const process: { exit(code: number): never };
 ${nodeProgram('esm').replace('checkFused(swa)', 'checkFused(swa: SWA)')}`;
 

@@ -692,11 +692,14 @@ describe('swaCallback', () => {
       for (const startEpoch of [1, 0, -3, 2.5, NaN, Infinity]) {
         await refused(
           { startEpoch },
-          `Invalid startEpoch: ${startEpoch} (expected an integer >= 2)`,
+          `Invalid startEpoch: ${startEpoch} (expected an integer >= 2 or 'auto')`,
         );
       }
-      await refused({}, 'Invalid startEpoch: undefined (expected an integer >= 2)');
-      await refused({ startEpoch: '5' }, 'Invalid startEpoch: "5" (expected an integer >= 2)');
+      await refused({}, "Invalid startEpoch: undefined (expected an integer >= 2 or 'auto')");
+      await refused(
+        { startEpoch: '5' },
+        `Invalid startEpoch: "5" (expected an integer >= 2 or 'auto')`,
+      );
       for (const options of [null, undefined, 75]) {
         const message = `Invalid options: ${options} (expected an object with startEpoch)`;
         await refused(options as never, message);

@@ -246,6 +246,18 @@ describe('stateDict and loadStateDict', () => {
       );
     });
 
+    it('nor where names that are numbers stand in other groups', async () => {
+      const [a, b] = [variable([8]), variable([2])];
+      const from = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [a, b] }] });
+      const to = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: a }, { params: b }] });
+      const state = await from.stateDict();
+      await assertFails(
+        () => to.loadStateDict(state),
+        'The state does not fit this SWA; of the wrong shape or value: ' +
+          'number of parameters of group 0 (2, not 1), number of parameters of group 1 (0, not 1)',
+      );
+    });
+
     it('by position else', async () => {
       const [a, b] = [variable([8], 'position/a'), variable([2], 'position/b')];
       const from = swaOf(tf.train.sgd(0.5), { paramGroups: [{ params: [a, b] }] });

@@ -8,7 +8,7 @@ import { setHolder } from '../../average/exchange.js';
 import { checkKeys, invalid } from '../../check.js';
 import { hasLearningRate } from '../../schedule/learning_rate.js';
 import { checkFit } from '../../state/check_parts.js';
-import { isNumber, matchNames } from '../../state/match_names.js';
+import { matchGroups } from '../../state/match_names.js';
 import type { SWAStateDict } from '../../state/state_dict.js';
 import { kindOf, toVariable, type TensorData } from '../../state/tensor_data.js';
 import { keepsOwnState, ownFields, partsOf } from '../base/fields.js';
@@ -44,40 +44,21 @@ export function planLoad(
   { avgFn }: LoadOptions,
 ): () => void {
   const { keeps } = holder;
-  const wanted = new Map<string, string>();
-  const found = new Map<string, string>();
+  const { param_groups, opt_state, swa_state } = state;
+  const { orders, wanted, found } = matchGroups(
+    groups.map(({ params }) => params.map(({ name }) => name)),
+    param_groups.map(({ param_names }) => param_names),
+  );
   const compare = (part: string, is: unknown, not: unknown): void => {
     found.set(part, String(is));
     wanted.set(part, String(not));
   };
-  const { param_groups, opt_state, swa_state } = state;
-  // Positions would mix up what the names tell apart, if they stood in other groups.
-  const groupOf = new Map(
-    param_groups.flatMap(({ param_names }, g) => param_names.map((name) => [name, g] as const)),
-  );
-  const ours = groups.flatMap(({ params }, g) => params.map(({ name }) => [name, g] as const));
-  if (
-    ours.length === groupOf.size &&
-    ours.every(([name]) => groupOf.has(name) && !isNumber(name))
-  ) {
-    for (const [name, g] of ours) compare(`group of ${name}`, groupOf.get(name), g);
-  }
-
   const puts = groups.map((group, g) => {
     const { params, optimizer } = group;
-    const saved = param_groups[g];
-    const names = saved?.param_names ?? [];
-    if (!saved || params.length !== names.length) {
-      for (const { name } of params) wanted.set(name, '');
-      for (const name of names) found.set(name, '');
-      return () => {};
-    }
+    const order = orders[g];
+    if (!order) return () => {};
+    const saved = param_groups[g]!;
     const { n_avg, step_counter, swapped, lr, avg_fn, params: indices } = saved;
-    // Where each parameter stands in the saved group.
-    const order = matchNames(
-      params.map(({ name }) => name),
-      names,
-    ) ?? [...names.keys()];
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
       if (!(key in saved)) continue;
@@ -128,9 +109,6 @@ export function planLoad(
       );
     };
   });
-  for (const { param_names } of param_groups.slice(groups.length)) {
-    for (const name of param_names) found.set(name, '');
-  }
   checkFit(`The state does not fit this ${keeps.kind}`, wanted, found);
   return () => {
     for (const put of puts) put();

@@ -3,18 +3,13 @@
  * a state is loaded, of files or modes.
  */
 import { shownLearningRate } from '../../schedule/learning_rate.js';
-import {
-  mapState,
-  type LiveState,
-  type ParamGroupState,
-  type SWAStateDict,
-} from '../../state/state_dict.js';
+import { mapState, type Kept, type LiveState, type SWAStateDict } from '../../state/state_dict.js';
 import { ownFields } from '../base/fields.js';
 import { downloadEntry, getOptimizerState } from '../base/state.js';
 import type { Group } from './param_groups.js';
 
 /** What a kind of wrapper keeps for a group beside what every wrapper does, and its words for it. */
-export interface Keeps {
+export interface Keeps extends Kept {
   /** The name of the kind: `SWA`. */
   readonly kind: string;
   /** What swaps its averages, where it does: by hand, `swapSwaSgd()`, and in a scope, `withSwa()`. */
@@ -24,12 +19,6 @@ export interface Keeps {
   readonly avgFn: string;
   /** What it keeps belongs to `avgFn`, so that no other can go on from it. */
   readonly fixed?: boolean;
-  /** The names of a group's buffers, as it stands; none if a group cannot stand so. */
-  buffers: (
-    group: Pick<ParamGroupState, 'n_avg' | 'step_counter' | 'swapped'>,
-  ) => readonly string[];
-  /** The names of its numbers, finite and >= 0, which begin at 0. */
-  readonly counters: readonly string[];
 }
 
 /** The state of the groups, by reference; those whose variables are all gone have none. */

@@ -10,6 +10,8 @@ import {
   loadStateDict,
   saveStateDict,
   SWA,
+  swaAvgFn,
+  swaCallback,
   updateBn,
   type ParamGroup,
   type ParamGroupOptions,
@@ -225,6 +227,22 @@ export async function layers(model: tfl.LayersModel): Promise<void> {
 
   // @ts-expect-error 2322 a class is no optimizer
   model.compile({ optimizer: SWA, loss: 'meanSquaredError' });
+}
+
+export async function callbacks(model: tfl.Sequential): Promise<void> {
+  const auto = swaCallback(model, { startEpoch: 'auto', validationData: [tensor, tensor] });
+  await model.fit(tensor, tensor, { callbacks: auto });
+  await model.fit(tensor, tensor, { callbacks: [new tfl.CustomCallback(auto)] });
+  const validationData = data.zip({ xs: data.array([1]), ys: data.array([1]) }).batch(1);
+  swaCallback(model, { startEpoch: 'auto', validationData, bnData: [tensor], verbose: 1 });
+  swaCallback(model, { startEpoch: 2, validationData, keepBest: true, avgFn: swaAvgFn() });
+
+  // @ts-expect-error 2322 a number or 'auto'
+  swaCallback(model, { startEpoch: 'late', validationData });
+  // @ts-expect-error 2345 it is not 'auto' by default
+  swaCallback(model, { validationData });
+  // @ts-expect-error 2322 two of them
+  swaCallback(model, { startEpoch: 'auto', validationData: [tensor] });
 }
 
 export async function checkpoints(): Promise<void> {
