@@ -27,12 +27,13 @@ export function bandChart(points: readonly Point[], band: readonly Prediction[])
       scale: { domain: names, range },
       legend: { title: null, orient: 'top', columns: 4, symbolSize: 160, labelLimit: 300 },
     }) as const;
+  const ticks = [-1, -0.5, 0, 0.5, 1];
   const x = {
     field: 'x',
     type: 'quantitative',
     title: 'input x',
     scale: { nice: false },
-    axis: { grid: false, values: [-1, -0.5, 0, 0.5, 1] },
+    axis: { grid: false, values: ticks },
   } as const;
   const y = (field: string) => ({ field, type: 'quantitative', title: 'output y' }) as const;
   const line = (field: string, name: string, strokeDash: number[]) => ({
