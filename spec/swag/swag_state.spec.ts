@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { SWAG, type SWAGStateDict } from '../../lib/index.js';
+import { loadStateDict, saveStateDict, SWAG, type SWAGStateDict } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
+import { Memory } from '../support/handlers.js';
 import { assertClose, assertFails, own, random, valuesOf, variable } from '../support/support.js';
 import { referenceOf } from './reference.js';
 
@@ -169,6 +170,19 @@ describe('the state of a SWAG', () => {
       }),
       { numRuns: shareOf(60) },
     );
+  });
+
+  it('is saved and loaded as any checkpoint, before the first update and with a sample in place', async () => {
+    const { model } = net();
+    const swag = own(new SWAG(model));
+    for (const step of ['none', 'update', 'sample']) {
+      if (step === 'update') for (let i = 0; i < 3; i++) swag.update();
+      if (step === 'sample') swag.sample({ seed: 1 });
+      const state = await swag.stateDict();
+      const file = new Memory();
+      await saveStateDict(file, state);
+      assert.deepEqual(await loadStateDict<SWAGStateDict>(file), state);
+    }
   });
 
   it('is taken by name, in another order, and with another maxRank', async () => {
