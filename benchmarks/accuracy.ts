@@ -4,11 +4,8 @@
  * trained or methods are compared.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { loadStateDict, saveStateDict } from 'tfjs-swa';
-import { fileSystem } from 'tfjs-swa/node';
-import { usage } from '../examples/demo/checkpoint.js';
+import 'tfjs-swa/wasm-conv-gradient';
 import { fail, folder, integer, readArguments, UsageError } from '../examples/demo/options.js';
 import { writeFiles } from '../examples/demo/output.js';
 import { startProgress } from '../examples/demo/progress.js';
@@ -21,34 +18,30 @@ import {
   tuningRuns,
   type Comparison,
 } from './accuracy/comparison.js';
-import {
-  BACKENDS,
-  experimentsOf,
-  splitOf,
-  titleOf,
-  tuningOf,
-  type Net,
-} from './accuracy/experiments.js';
-import { execute, type Outcome, type Run, type RunState } from './accuracy/run.js';
+import { experimentsOf, splitOf, titleOf, tuningOf, type Net } from './accuracy/experiments.js';
+import { Finished } from './accuracy/finished.js';
+import { execute, type Run } from './accuracy/run.js';
 import { NODE_BACKENDS, startBackend } from './backends.js';
 import { machine, machineText } from './machine.js';
 
 const HELP = `Usage: npm run bench:accuracy -- [options]
 
 Trains small nets with batch normalization on small Fashion-MNIST images, with and without wrong
-labels, by SGD that decays to zero, follows a cosine or is stopped early, by EMA and by SWA. Each is
-tuned on validation images with seeds of its own, then compared on test images over others. Takes
-over three hours of one core.
+labels, for a short and a long budget: SGD that decays to zero or follows a cosine, SWA, EMA,
+ScheduleFree and Lookahead. Each is tuned on validation images with seeds of its own, then compared
+on test images over others. Takes some hours of one core, on tfjs-node if it is built (npm run
+node-gpu), else on wasm.
 
   --seeds N    how many seeds                           (2 to 100, default 10; 2 with --quick)
-  --net NAME   dense, on wasm, or conv, on tfjs-node    (default both)
+  --net NAME   dense or conv                            (default both)
   --quick      tiny nets and few images, to see that it runs
   --out DIR    folder for accuracy.json                 (default reports/bench)
   --help       this text
 
-After every epoch the run is saved in DIR/accuracy.checkpoint. Stopped by Ctrl-C or kill and started
-with the same command again, it goes on there and ends with the same numbers. What is finished stays
-in that file, also for other options, and is not run again; remove it to begin anew.
+What is finished stands in DIR/accuracy.runs.jsonl, a run a line, and is not run again, also for other
+options: stopped by Ctrl-C or kill and started with the same command, it goes on with the run that it
+was in and ends with the same numbers. Remove that file to begin anew. DIR/weights has the weights
+that bench:uncertainty looks at.
 `;
 
 interface Options {
@@ -58,19 +51,9 @@ interface Options {
   out: string;
 }
 
-/** How far all is: what was finished, and the run that is being trained. */
-interface State {
-  kind: typeof KIND;
-  /** By {@link keyOf}. */
-  finished: Record<string, Outcome>;
-  current: { key: string; state: RunState } | null;
-}
-
-/** The last figure grows when the state's fields or what is run change. */
-const KIND = 'tfjs-swa accuracy 1';
+const NETS: readonly Net[] = ['dense', 'conv'];
 
 let stopProgress = () => {};
-let saving: Promise<unknown> = Promise.resolve();
 
 try {
   const options = parseOptions(process.argv.slice(2));
@@ -96,90 +79,44 @@ function parseOptions(args: readonly string[]): Options | 'help' {
   return {
     quick,
     seeds: integer('seeds', values.seeds ?? (quick ? '2' : '10'), 2, 100),
-    nets: net === undefined ? availableNets() : [checkedNet(net)],
+    nets: net === undefined ? [...NETS] : [checkedNet(net)],
     out: folder('out', values.out),
   };
 }
 
 function checkedNet(name: string): Net {
-  if (!Object.hasOwn(BACKENDS, name)) fail('net', name, 'dense or conv');
-  const net = name as Net;
-  if (!isAvailable(net)) fail('net', name, 'dense, or first: npm run node-gpu');
-  return net;
-}
-
-function availableNets(): Net[] {
-  const nets = Object.keys(BACKENDS) as Net[];
-  const there = nets.filter(isAvailable);
-  if (there.length < nets.length) {
-    console.error('Notice: without conv, for tfjs-node is not built (npm run node-gpu)');
-  }
-  return there;
-}
-
-function isAvailable(net: Net): boolean {
-  return NODE_BACKENDS.includes(BACKENDS[net]);
+  return NETS.find((net) => net === name) ?? fail('net', name, 'dense or conv');
 }
 
 async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<void> {
-  const checkpoint = path.join(out, 'accuracy.checkpoint');
-  const state = await load(checkpoint);
-  stopOn('SIGINT', 130, checkpoint);
-  stopOn('SIGTERM', 143, checkpoint);
+  const finished = await Finished.load(out);
+  stopOn('SIGINT', 130);
+  stopOn('SIGTERM', 143);
   // One thread, so that the numbers are the same on any number of cores.
   process.env['TF_NUM_INTRAOP_THREADS'] = process.env['TF_NUM_INTEROP_THREADS'] = '1';
   tf.enableProdMode();
+  const backend = NODE_BACKENDS.includes('tensorflow') ? 'tensorflow' : 'wasm';
+  await startBackend(backend);
   const before = machine();
-  console.log(`${machineText(before)}; ${count} seeds\n`);
+  console.log(`${machineText(before)}; ${backend}; ${count} seeds\n`);
   const all = await loadImages();
   const seeds = Array.from({ length: count }, (_, i) => i + 1);
-  const outcomes = (run: Run): Outcome => state.finished[keyOf(run)]!;
-  const save = (): Promise<void> => {
-    const handler = fileSystem(checkpoint, { createFolder: true });
-    const saved = usage(saveStateDict(handler, state));
-    saving = saved;
-    return saved;
-  };
 
   /** Executes what is not finished. */
   async function finish(title: string, runs: readonly Run[]): Promise<void> {
-    const left = runs.filter((run) => !outcomes(run));
+    const left = runs.filter((run) => !finished.has(run));
     if (left.length === 0) return;
-    await startBackend(BACKENDS[left[0]!.experiment.net]);
     console.error(title);
-    const epochsOf = (some: readonly Run[]): number =>
-      some.reduce((sum, { experiment }) => sum + experiment.epochs, 0);
-    let [trained, toTrain] = [0, epochsOf(left)];
-    const progress = startProgress(epochsOf(runs), epochsOf(runs) - toTrain);
+    const progress = startProgress(runs.length, runs.length - left.length);
     stopProgress = () => progress.stop();
     const started = performance.now();
-    for (const run of left) {
-      const { schedule, rate, seed, experiment } = run;
-      const key = keyOf(run);
-      const from = state.current?.key === key ? state.current.state : null;
-      const epochsBefore = from?.epoch ?? 0;
-      if (from) progress.advance(epochsBefore, `resumed after epoch ${epochsBefore}`);
-      toTrain -= epochsBefore;
-      const outcome = await execute({
-        run,
-        images: splitOf(experiment, seed, all),
-        from,
-        onEpoch: async (epoch, _loss, current) => {
-          state.current = { key, state: await current() };
-          await save();
-          trained += 1;
-          const seconds = (performance.now() - started) / 1000;
-          const minutes = Math.ceil(((seconds / trained) * (toTrain - trained)) / 60);
-          progress.advance(
-            1,
-            `run ${runs.indexOf(run) + 1}/${runs.length}: ${schedule} ${rate}, seed ${seed}, ` +
-              `epoch ${epoch}/${experiment.epochs}, ${minutes} min left`,
-          );
-        },
-      });
-      state.finished[key] = outcome;
-      state.current = null;
-      await save();
+    for (const [i, run] of left.entries()) {
+      const images = splitOf(run.experiment, run.seed, all);
+      const { outcome, kept } = await execute({ run, images });
+      await finished.add(run, outcome, kept);
+      const minutes = ((performance.now() - started) / 60e3 / (i + 1)) * (left.length - i - 1);
+      const what = `${run.way} ${run.rate}, seed ${run.seed}`;
+      progress.advance(1, `${what}, ${Math.ceil(minutes)} min left`);
     }
     progress.stop();
   }
@@ -188,15 +125,15 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
   for (const experiment of experimentsOf(nets, quick)) {
     const tuning = tuningOf(experiment.net, quick);
     await finish(`${titleOf(experiment)}: tuning`, tuningRuns(experiment, tuning));
-    const choices = choose(experiment, tuning, outcomes);
+    const choices = choose(experiment, tuning, finished.outcome);
     await finish(`${titleOf(experiment)}: test`, finalRuns(experiment, choices, seeds));
-    comparisons.push(compare(experiment, tuning, seeds, outcomes));
+    comparisons.push(compare(experiment, tuning, seeds, finished.outcome));
     // What there is after each, for the next one may take long.
     const results = {
       command: commandOf({ seeds: count, nets, quick, out }),
       machine: before,
       tfjs: tf.version_core,
-      backends: BACKENDS,
+      backend,
       loadAfter: machine().load,
       comparisons,
     };
@@ -206,30 +143,13 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
   console.log(`\n${path.join(out, 'accuracy.json')}; load at the end ${machine().load}`);
 }
 
-/** All that a run's numbers depend on. */
-function keyOf(run: Run): string {
-  return JSON.stringify(run);
-}
-
-/** What the file holds, or a new state; what a run has given before is not asked for again. */
-async function load(file: string): Promise<State> {
-  if (!existsSync(file)) return { kind: KIND, finished: {}, current: null };
-  const state = await usage(loadStateDict<Partial<State> | null>(fileSystem(file)));
-  if (state?.kind !== KIND) {
-    throw new UsageError(`${file} is no checkpoint of this benchmark (expected ${KIND})`);
-  }
-  return state as State;
-}
-
-/** Ends at a signal, after a save that is under way. */
-function stopOn(signal: NodeJS.Signals, code: number, checkpoint: string): void {
-  const stop = () => {
+/** Ends at a signal; the run that it is in is lost. */
+function stopOn(signal: NodeJS.Signals, code: number): void {
+  process.on(signal, () => {
     stopProgress();
-    console.error(`\nStopped by ${signal}; the same command goes on from ${checkpoint}.`);
+    console.error(`\nStopped by ${signal}; the same command goes on with the run that it was in.`);
     process.exit(code);
-  };
-  // Not once: a terminal and npm may both send it, and the second would end the save half-way.
-  process.on(signal, () => void saving.then(stop, stop));
+  });
 }
 
 /** The command that makes the same numbers. */

@@ -14,7 +14,6 @@ import {
 import { mean } from '../../examples/demo/statistics.js';
 import { markdown } from '../markdown.js';
 import {
-  fractionOf,
   METHODS,
   SWA_NAME,
   titleOf,
@@ -23,7 +22,7 @@ import {
   type Method,
   type Tuning,
 } from './experiments.js';
-import { TRAINING, type Outcome, type Run } from './run.js';
+import { bestOf, TRAINING, WINDOWS, type Outcome, type Run } from './run.js';
 
 /** What validation chose for a method. */
 export interface Choice extends Candidate {
@@ -42,8 +41,8 @@ export interface MethodResult {
   nll: Spread;
   /** This method minus SWA; `null` for SWA. */
   minusSwa: { error: Difference; nll: Difference } | null;
-  /** When it was stopped, by seed; `null` for a method that is not. */
-  bestEpochs: number[] | null;
+  /** The updates in the window that was chosen, by seed; `null` where none is. */
+  updates: number[] | null;
   /** Processor minutes of all seeds, as if it were run by itself, and of its tuning. */
   minutes: { seeds: number; tuning: number };
 }
@@ -82,10 +81,9 @@ function runsOf(
 ): Run[] {
   const runs = new Map<string, Run>();
   for (const seed of seeds) {
-    for (const { epochs, schedule, rate, take } of candidates) {
-      const key = [seed, epochs, schedule, rate].join();
-      const all = { experiment: { ...experiment, epochs }, seed, schedule, rate };
-      const run = runs.get(key) ?? { ...all, takes: [], on };
+    for (const { way, rate, take } of candidates) {
+      const key = [seed, way, rate].join();
+      const run = runs.get(key) ?? { experiment, seed, way, rate, takes: [], on };
       if (!run.takes.includes(take)) run.takes.push(take);
       runs.set(key, run);
     }
@@ -97,8 +95,8 @@ function runsOf(
 export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcomes): Choice[] {
   const runs = tuningRuns(experiment, tuning);
   const choices: Choice[] = [];
-  for (const { name, from, untuned } of METHODS) {
-    if (untuned === undefined) {
+  for (const { name, from, likeSwa } of METHODS) {
+    if (!likeSwa) {
       const errors = from(tuning).map((candidate) => ({
         ...candidate,
         method: name,
@@ -106,16 +104,15 @@ export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcome
       }));
       choices.push(errors.sort((a, b) => a.validationError - b.validationError)[0]!);
     } else {
-      const rate = untuned === SWA_NAME ? swaOf(choices).rate : untuned;
-      const candidate = from(tuning).find((each) => each.rate === rate)!;
+      const candidate = from(tuning).find(({ rate }) => rate === swaOf(choices).rate)!;
       choices.push({ ...candidate, method: name, validationError: null });
     }
   }
   return choices;
 }
 
-function isTuned({ untuned }: Method): boolean {
-  return untuned === undefined;
+function isTuned({ likeSwa }: Method): boolean {
+  return !likeSwa;
 }
 
 function swaOf(choices: readonly Choice[]): Choice {
@@ -166,10 +163,7 @@ export function compare(
                   swa.map(({ nll }) => nll),
                 ),
               },
-        bestEpochs:
-          choice.take === 'best'
-            ? runs.filter((run) => isOf(run, choice)).map((run) => outcomes(run).bestEpoch!)
-            : null,
+        updates: updatesOf(runs, choice, outcomes),
         minutes: {
           seeds: minutesOf(runs, [choice], outcomes),
           tuning: minutesOf(tried, own, outcomes),
@@ -180,13 +174,8 @@ export function compare(
 }
 
 /** Whether a candidate comes out of a run. */
-function isOf(run: Run, { epochs, schedule, rate, take }: Candidate): boolean {
-  return (
-    run.experiment.epochs === epochs &&
-    run.schedule === schedule &&
-    run.rate === rate &&
-    run.takes.includes(take)
-  );
+function isOf(run: Run, { way, rate, take }: Candidate): boolean {
+  return run.way === way && run.rate === rate && run.takes.includes(take);
 }
 
 /** A candidate's scores, one a seed. */
@@ -194,6 +183,15 @@ function scoresOf(runs: readonly Run[], candidate: Candidate, outcomes: Outcomes
   return runs
     .filter((run) => isOf(run, candidate))
     .map((run) => outcomes(run).scores[candidate.take]!);
+}
+
+/** The updates in the chosen windows, one a seed. */
+function updatesOf(runs: readonly Run[], choice: Candidate, outcomes: Outcomes): number[] | null {
+  const criterion = WINDOWS[choice.take];
+  if (!criterion) return null;
+  return runs
+    .filter((run) => isOf(run, choice))
+    .map((run) => bestOf(outcomes(run).windows!, criterion).count);
 }
 
 /** Processor minutes of all that these candidates need, each run once. */
@@ -224,7 +222,7 @@ export function tableOf(comparisons: readonly Comparison[]): string {
     methods.map(({ method, choice, error, nll, minusSwa, minutes }, i) => [
       i === 0 ? titleOf(experiment) : '',
       method,
-      choiceText(choice, experiment),
+      choiceText(choice),
       spreadText(error, 2),
       difference(minusSwa?.error, 2),
       spreadText(nll, 3),
@@ -246,10 +244,6 @@ export function verdictOf({ interval }: Difference): 'better' | 'tied' | 'worse'
   return low > 0 ? 'better' : high < 0 ? 'worse' : 'tied';
 }
 
-function choiceText({ epochs, schedule, rate, take }: Choice, experiment: Experiment): string {
-  if (take === 'best') return `${schedule}, ${rate}`;
-  if (take.startsWith('ema ')) return `${rate}, decay ${take.slice('ema '.length)}`;
-  const fraction = fractionOf(schedule);
-  if (fraction !== null) return `${rate} to ${Number((rate * fraction).toPrecision(2))}`;
-  return epochs < experiment.epochs ? `${rate}, ${epochs} epochs` : String(rate);
+function choiceText({ rate, take }: Choice): string {
+  return take.startsWith('ema ') ? `${rate}, decay ${take.slice('ema '.length)}` : String(rate);
 }

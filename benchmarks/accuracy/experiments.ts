@@ -1,14 +1,15 @@
 /** What is compared: nets, data, budgets and methods. It knows nothing of how a net is trained. */
 import * as tfl from '@tensorflow/tfjs-layers';
 import { gatherImages, noisyLabels, CLASSES, SIDE, type Images } from '../../examples/demo/data.js';
-import { createModel } from '../../examples/demo/model.js';
+import { createModel, l2Regularizer } from '../../examples/demo/model.js';
 import { randomNumbers, shuffledIndices } from '../../examples/demo/random.js';
 
-/** The nets, and the backend that each trains on. */
-export const BACKENDS = { dense: 'wasm', conv: 'tensorflow' } as const;
-export type Net = keyof typeof BACKENDS;
+export type Net = 'dense' | 'conv';
 
-/** A net and its data, and all else that every method of the comparison shares. */
+/** The weight of the penalty `l2 sum(w^2)` of each kernel, as in the demo. */
+export const L2 = 2.5e-4;
+
+/** A net, its data and its budget: all that every method of a comparison shares. */
 export interface Experiment {
   net: Net;
   /** Units of each hidden layer; filters of the first convolution. */
@@ -28,112 +29,89 @@ export interface Tuning {
   rates: number[];
   /** What EMA keeps at each step. */
   decays: number[];
-  /** Epochs of runs whose length is tuned, even numbers; the last is that of all other runs. */
-  lengths: number[];
 }
 
-/** How the learning rate goes from where it starts; annealed: to this fraction of it. */
-export type RateSchedule = 'constant' | 'decayed' | 'cosine' | `annealed ${number}`;
-
-/** What an annealed rate goes down to, of where it starts; `null` for other schedules. */
-export function fractionOf(schedule: RateSchedule): number | null {
-  return schedule.startsWith('annealed ') ? Number(schedule.slice('annealed '.length)) : null;
-}
+/** What steps, and how its rate goes. */
+export type Way = 'constant' | 'decayed' | 'cosine' | 'schedule-free' | 'lookahead';
 
 /**
- * What a run is asked for: its last weights, the best ones by validation error after an epoch, or an
- * average, SWA's or EMA's (`ema 0.99`).
+ * The weights that are taken from a run: its last ones (ScheduleFree's: their average); the average of all
+ * steps of a window of the last epochs, the one with the lowest validation loss or error; that of the ends
+ * of the epochs of the second half; EMA's (`ema 0.99`).
  */
-export type Take = 'last' | 'best' | 'swa' | `ema ${number}`;
+export type Take = 'last' | 'window' | 'window by error' | 'second half' | `ema ${number}`;
 
 /** Weights that a method could end with. */
 export interface Candidate {
-  epochs: number;
-  schedule: RateSchedule;
+  way: Way;
   rate: number;
   take: Take;
 }
 
-export const SWA_NAME = 'SWA';
+export const SWA_NAME = 'SWA, window chosen';
 
 /** A way to train. */
 export interface Method {
   name: string;
   /** What validation chooses from. */
   from: (tuning: Tuning) => Candidate[];
-  /** The rate of a method that is not tuned: a number, or that of SWA; default: tuned. */
-  untuned?: number | typeof SWA_NAME;
+  /** Not tuned by itself: at the rate of {@link SWA_NAME}. */
+  likeSwa?: boolean;
 }
 
-/** Over the whole length, with each of the rates. */
+/** With each of the rates, or so many times them. */
 const tried =
-  (...ways: [RateSchedule, Take][]) =>
-  ({ rates, lengths }: Pick<Tuning, 'rates' | 'lengths'>): Candidate[] =>
-    ways.flatMap(([schedule, take]) =>
-      rates.map((rate) => ({ epochs: lengths.at(-1)!, schedule, rate, take })),
-    );
+  (way: Way, take: Take, times = 1) =>
+  ({ rates }: Pick<Tuning, 'rates'>): Candidate[] =>
+    rates.map((rate) => ({ way, rate: rate * times, take }));
 
 export const METHODS: readonly Method[] = [
-  { name: 'SGD, decayed to zero', from: tried(['decayed', 'last']) },
-  { name: 'SGD, cosine to zero', from: tried(['cosine', 'last']) },
-  {
-    name: 'SGD, stopped early',
-    from: tried(['constant', 'best'], ['decayed', 'best'], ['cosine', 'best']),
-  },
-  {
-    name: 'SGD, decayed sooner',
-    from: ({ rates, lengths }) =>
-      lengths.flatMap((epochs) => tried(['decayed', 'last'])({ rates, lengths: [epochs] })),
-  },
-  // Strong where labels are wrong, and validation can miss it. Of five such settings the best on the
-  // test images, added after the first results, in SGD's favour.
-  {
-    name: 'SGD, decayed soonest at 0.1',
-    from: ({ rates, lengths }) =>
-      tried(['decayed', 'last'])({ rates, lengths: lengths.slice(0, 1) }),
-    untuned: 0.1,
-  },
+  { name: SWA_NAME, from: tried('constant', 'window') },
+  { name: 'SWA, window chosen by error', from: tried('constant', 'window by error') },
+  { name: 'SWA, once an epoch, second half', from: tried('constant', 'second half') },
   {
     name: 'EMA',
-    from: (tuning) => tuning.decays.flatMap((decay) => tried(['constant', `ema ${decay}`])(tuning)),
+    from: (tuning) => tuning.decays.flatMap((decay) => tried('constant', `ema ${decay}`)(tuning)),
   },
-  { name: SWA_NAME, from: tried(['constant', 'swa']) },
-  // Added last. The rate goes down before averaging starts, much as in the authors' code
-  // (timgaripov/swa, train.py, `schedule`).
-  { name: 'SWA, annealed', from: tried(['annealed 0.5', 'swa'], ['annealed 0.2', 'swa']) },
-  { name: "SWA's last iterate", from: tried(['constant', 'last']), untuned: SWA_NAME },
+  { name: 'SGD, decayed to zero', from: tried('decayed', 'last') },
+  { name: 'SGD, cosine to zero', from: tried('cosine', 'last') },
+  // Without momentum, which makes a rate ten times as much.
+  { name: 'ScheduleFree', from: tried('schedule-free', 'last', 10) },
+  { name: 'Lookahead, decayed to zero', from: tried('lookahead', 'last') },
+  { name: "SWA's last iterate", from: tried('constant', 'last'), likeSwa: true },
 ];
 
-/** The experiments with some nets, the noisy labels first. */
+/** The shorter of a net's budgets, in epochs; the longer one is three times it. */
+const SHORT: Record<Net, number> = { dense: 30, conv: 16 };
+
+/** The experiments with some nets, the short ones first. */
 export function experimentsOf(nets: readonly Net[], quick: boolean): Experiment[] {
-  return nets.flatMap((net) =>
-    [0.2, 0].map((noise) => ({
-      net,
-      noise,
-      ...(quick
-        ? { width: 4, epochs: 2, images: { train: 320, validation: 100, test: 300 } }
-        : {
-            width: net === 'dense' ? 64 : 8,
-            epochs: net === 'dense' ? 30 : 16,
-            images: { train: 3500, validation: 500, test: 10000 },
-          }),
-    })),
+  if (quick) {
+    const images = { train: 320, validation: 100, test: 300 };
+    return nets.map((net) => ({ net, width: 4, noise: 0.2, epochs: 2, images }));
+  }
+  const images = { train: 3500, validation: 500, test: 10000 };
+  return [1, 3].flatMap((times) =>
+    nets.flatMap((net) =>
+      [0.2, 0].map((noise) => {
+        const width = net === 'dense' ? 64 : 8;
+        return { net, width, noise, epochs: times * SHORT[net], images };
+      }),
+    ),
   );
 }
 
-/** What is tried with a net; a convolutional one takes longer. */
+/** What is tried with a net: the rates about those that an earlier and wider search has chosen. */
 export function tuningOf(net: Net, quick: boolean): Tuning {
-  if (quick) return { seeds: [1001], rates: [0.03, 0.1], decays: [0.9], lengths: [2] };
-  const seeds = [1001, 1002, 1003];
-  const decays = [0.98, 0.99, 0.995, 0.998];
-  return net === 'dense'
-    ? { seeds, rates: [0.01, 0.03, 0.1, 0.3, 1], decays, lengths: [10, 20, 30] }
-    : { seeds, rates: [0.03, 0.1, 0.3, 1], decays, lengths: [6, 10, 16] };
+  if (quick) return { seeds: [1001], rates: [0.03, 0.1], decays: [0.9] };
+  const rates = net === 'dense' ? [0.03, 0.1, 0.3] : [0.1, 0.3, 1];
+  return { seeds: [1001, 1002], rates, decays: [0.98, 0.99, 0.995, 0.998] };
 }
 
-/** `dense, 20 % random labels` */
-export function titleOf({ net, noise }: Experiment): string {
-  return `${net}, ${noise > 0 ? `${100 * noise} % random labels` : 'clean labels'}`;
+/** `dense, 20 % random labels, 30 epochs` */
+export function titleOf({ net, noise, epochs }: Experiment): string {
+  const labels = noise > 0 ? `${100 * noise} % random labels` : 'clean labels';
+  return `${net}, ${labels}, ${epochs} epochs`;
 }
 
 /** An experiment's net. */
@@ -145,7 +123,7 @@ export function createNet({ net, width }: Experiment, seed: number): tfl.Sequent
 function createConvNet(filters: number, seed: number): tfl.Sequential {
   const kernel = (layer: number) => ({
     kernelInitializer: tfl.initializers.heNormal({ seed: seed * 10 + layer }),
-    kernelRegularizer: tfl.regularizers.l2({ l2: 2.5e-4 }),
+    kernelRegularizer: l2Regularizer(L2),
   });
   const blocks = [1, 2, 3].flatMap((layer) => [
     tfl.layers.conv2d({

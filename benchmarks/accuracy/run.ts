@@ -1,6 +1,6 @@
 /**
- * One run: a net trained from a seed at a scheduled rate, its averages, and how good they are; from any
- * epoch on. It knows nothing of methods, of what else is run, or of files.
+ * One run: a net trained from a seed in one way, its averages, and how good they are. It knows nothing
+ * of methods, of what else is run, or of files.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
@@ -11,33 +11,25 @@ import {
   emaAvgFn,
   LambdaLR,
   linear,
+  Lookahead,
+  ScheduleFree,
   sequence,
-  SWA,
-  type AveragedModelStateDict,
-  type LRSchedulerStateDict,
+  WeightHistory,
   type Schedule,
-  type SWAStateDict,
-  type TensorData,
 } from 'tfjs-swa';
+import { uploaded } from '../../examples/demo/data.js';
 import * as net from '../../examples/demo/model.js';
 import type { Score } from '../../examples/demo/model.js';
 import { randomNumbers, shuffledIndices } from '../../examples/demo/random.js';
 import { BATCH, MOMENTUM } from '../../examples/demo/schedule.js';
-import { trainEpoch } from '../../examples/demo/training.js';
-import {
-  createNet,
-  fractionOf,
-  type Experiment,
-  type RateSchedule,
-  type Split,
-  type Take,
-} from './experiments.js';
+import { createNet, type Experiment, type Split, type Take, type Way } from './experiments.js';
+import { Steps } from './steps.js';
 
 /** All that the numbers of a run depend on. */
 export interface Run {
   experiment: Experiment;
   seed: number;
-  schedule: RateSchedule;
+  way: Way;
   rate: number;
   /** What is wanted of it. */
   takes: Take[];
@@ -45,53 +37,55 @@ export interface Run {
   on: 'validation' | 'test';
 }
 
+/** The average of the last segments of a run, on validation and on what is wanted. */
+export interface Window {
+  segments: number;
+  /** Updates in it. */
+  count: number;
+  validation: Score;
+  score: Score;
+}
+
 /** What a run gave. */
 export interface Outcome {
   scores: Record<string, Score>;
-  /** The epoch of the best weights, where they were wanted. */
-  bestEpoch: number | null;
+  /** Every window, the shortest first, where one was wanted. */
+  windows: Window[] | null;
   /** Processor time: of the training, and of what each of the wanted takes beside it. */
   seconds: Record<string, number>;
 }
 
-/** A run as far as it has come, as plain data. */
-export interface RunState {
-  epoch: number;
-  seconds: Record<string, number>;
-  model: TensorData[];
-  swa: SWAStateDict;
-  rates: LRSchedulerStateDict;
-  averages: Record<string, AveragedModelStateDict>;
-  best: Best | null;
-}
-
-/** The weights with the lowest validation error so far. */
-interface Best {
-  epoch: number;
-  error: number;
-  model: TensorData[];
+/** Weights that a run had, the trainable ones, each as {@link net.flatWeights} gives them. */
+export interface Kept {
+  /** At the end of each epoch. */
+  iterates: Float32Array[];
+  /** Of the chosen window, where one was wanted. */
+  window: Float32Array | null;
 }
 
 export interface RunTask {
   run: Run;
   images: Split;
-  /** Where to go on; `null`: at the start. */
-  from: RunState | null;
-  /** Told after each epoch, and waited for. */
-  onEpoch: (epoch: number, loss: number, state: () => Promise<RunState>) => Promise<void>;
+  /** Told after each epoch how many are done, and waited for. */
+  onEpoch?: (epoch: number) => void | Promise<void>;
 }
 
 /** The key of {@link Outcome.seconds} that all that is taken from a run shares. */
 export const TRAINING = 'training';
 
+/** What a window is chosen by. */
+export const WINDOWS: Partial<Record<Take, (window: Window) => number>> = {
+  window: ({ validation }) => validation.nll,
+  'window by error': ({ validation }) => validation.error,
+};
+
 /** Trains and measures. No tensor is left behind. */
-export async function execute({ run, images, from, onEpoch }: RunTask): Promise<Outcome> {
-  const training = new Training(run, images);
+export async function execute(task: RunTask): Promise<{ outcome: Outcome; kept: Kept }> {
+  const training = new Training(task.run, task.images);
   try {
-    if (from) await training.load(from);
-    while (training.epoch < run.experiment.epochs) {
-      const loss = await training.advance();
-      await onEpoch(training.epoch, loss, () => training.state());
+    for (let epoch = 1; epoch <= task.run.experiment.epochs; epoch++) {
+      await training.advance(epoch);
+      await task.onEpoch?.(epoch);
     }
     return await training.measure();
   } finally {
@@ -99,170 +93,182 @@ export async function execute({ run, images, from, onEpoch }: RunTask): Promise<
   }
 }
 
-/** A schedule of the rate over a number of steps. */
-export function rateOf(schedule: RateSchedule, rate: number, steps: number): Schedule {
-  if (schedule === 'constant') return constant(rate);
-  if (schedule === 'cosine') return cosineAnnealing({ from: rate, to: 0, steps });
+/** The rate of a way over a number of steps. */
+export function rateOf(way: Way, rate: number, steps: number): Schedule {
+  if (way === 'constant' || way === 'schedule-free') return constant(rate);
+  if (way === 'cosine') return cosineAnnealing({ from: rate, to: 0, steps });
   const half = steps / 2;
-  const fraction = fractionOf(schedule);
-  if (fraction === null) {
-    return sequence([[constant(rate), half], linear({ from: rate, to: 0, steps: half })]);
-  }
-  // Down over the second quarter, before averaging starts.
-  const quarter = Math.floor(half / 2);
-  const annealing = linear({ from: rate, to: rate * fraction, steps: half - quarter });
-  return sequence([[constant(rate), quarter], annealing]);
+  return sequence([[constant(rate), half], linear({ from: rate, to: 0, steps: half })]);
+}
+
+function optimizerOf(way: Way, rate: number): tf.Optimizer {
+  if (way === 'schedule-free') return new ScheduleFree(tf.train.sgd(rate));
+  const momentum = tf.train.momentum(rate, MOMENTUM);
+  return way === 'lookahead' ? new Lookahead(momentum) : momentum;
 }
 
 class Training {
-  epoch = 0;
-  private seconds: Record<string, number>;
-  private best: Best | null = null;
   private readonly model: tfl.LayersModel;
-  private readonly swa: SWA;
+  private readonly optimizer: tf.Optimizer;
   private readonly rates: LambdaLR;
-  /** The exponential averages, at every step. */
+  private readonly steps: Steps;
+  /** The images for what measures, uploaded once. */
+  private readonly batches: Record<'train' | 'validation' | 'test', tf.Tensor[]>;
+  /** All steps, a segment an epoch; `null` where no window is wanted. */
+  private readonly history: WeightHistory | null;
+  /** The averages that are updated at every step, and at the end of each epoch of the second half. */
   private readonly averages: [Take, AveragedModel<tfl.LayersModel>][];
+  private readonly seconds: Record<string, number>;
+  private readonly iterates: Float32Array[] = [];
 
   constructor(
     private readonly run: Run,
     private readonly images: Split,
   ) {
-    const { experiment, seed, schedule, rate, takes } = run;
-    const stepsPerEpoch = Math.ceil(images.train.count / BATCH);
-    const steps = experiment.epochs * stepsPerEpoch;
+    const { experiment, seed, way, rate, takes } = run;
     this.model = createNet(experiment, seed);
-    this.swa = new SWA(tf.train.momentum(rate, MOMENTUM), {
-      paramGroups: [{ params: net.trainableVariables(this.model) }],
-      // Once an epoch over the second half.
-      ...(takes.includes('swa') && { swaStart: steps / 2, swaFreq: stepsPerEpoch }),
-    });
-    this.rates = new LambdaLR(this.swa, rateOf(schedule, rate, steps));
+    this.optimizer = optimizerOf(way, rate);
+    this.steps = new Steps(images.train, BATCH);
+    this.rates = new LambdaLR(
+      this.optimizer,
+      rateOf(way, rate, experiment.epochs * this.steps.count),
+    );
+    this.batches = {
+      train: uploaded(images.train, 500),
+      validation: uploaded(images.validation, 500),
+      test: run.on === 'test' ? uploaded(images.test, 1000) : [],
+    };
+    this.history = takes.some(isWindow) ? new WeightHistory(this.model) : null;
     this.averages = takes
-      .filter((take) => take.startsWith('ema '))
+      .filter((take) => take.startsWith('ema ') || take === 'second half')
       .map((take) => {
-        const avgFn = emaAvgFn(Number(take.slice('ema '.length)));
-        return [take, new AveragedModel(this.model, { avgFn })];
+        const decay = Number(take.slice('ema '.length));
+        const options = take === 'second half' ? {} : { avgFn: emaAvgFn(decay) };
+        return [take, new AveragedModel(this.model, options)];
       });
     this.seconds = Object.fromEntries([TRAINING, ...takes].map((part) => [part, 0]));
   }
 
-  /** Trains the next epoch. Returns its mean loss. */
-  async advance(): Promise<number> {
-    const { model, swa, images, run } = this;
-    const next = this.epoch + 1;
-    const order = shuffledIndices(images.train.count, randomNumbers(run.seed * 100_003 + next));
+  /** Trains an epoch, counted from 1. */
+  async advance(epoch: number): Promise<void> {
+    const { model, optimizer, steps, run, history } = this;
+    const order = shuffledIndices(steps.images, randomNumbers(run.seed * 100_003 + epoch));
     const [start, before] = [processorSeconds(), this.averaging()];
-    const loss = await trainEpoch(model, swa, images.train, order, () => {
+    await steps.epoch(model, optimizer, order, () => {
       this.rates.step();
-      for (const [take, average] of this.averages) {
-        const from = processorSeconds();
-        average.updateParameters();
-        this.spent(take, from);
-      }
+      this.update(epoch, false);
     });
+    history?.closeSegment();
+    this.update(epoch, true);
     this.spent(TRAINING, start);
     this.seconds[TRAINING]! -= this.averaging() - before;
-    this.epoch = next;
-    if (run.takes.includes('best')) await this.validate();
-    return loss;
+    this.iterates.push(await net.flatWeights(model));
   }
 
   /** What is wanted, after the last epoch. */
-  async measure(): Promise<Outcome> {
-    const { model, swa, images, run, best } = this;
+  async measure(): Promise<{ outcome: Outcome; kept: Kept }> {
+    const { model, optimizer, run, seconds, iterates } = this;
     const scores: Record<string, Score> = {};
     const score = async (take: Take, of: tfl.LayersModel): Promise<void> => {
-      scores[take] = await net.evaluate(of, images[run.on]);
+      await this.timed(take, () => net.reestimate(of, this.images.train, this.batches.train));
+      scores[take] = await this.score(of, run.on);
     };
-    const withStatistics = async (take: Take, of: tfl.LayersModel): Promise<void> => {
-      const start = processorSeconds();
-      await net.reestimate(of, images.train);
-      this.spent(take, start);
-      await score(take, of);
-    };
-    if (run.takes.includes('last')) await score('last', model);
-    for (const [take, average] of this.averages) await withStatistics(take, average.module);
-    if (run.takes.includes('swa')) {
-      await net.keepingStatistics(model, () => swa.withSwa(() => withStatistics('swa', model)));
+    for (const [take, average] of this.averages) await score(take, average.module);
+    if (run.takes.includes('last')) {
+      if (optimizer instanceof ScheduleFree) {
+        await optimizer.withAverage(() => score('last', model));
+      } else await score('last', model);
     }
-    if (best) {
-      restore(model, best.model);
-      await score('best', model);
+    const windows = this.history ? await this.measureWindows(this.history) : null;
+    const window = windows ? await net.flatWeights(model) : null; // the chosen one
+    for (const take of run.takes.filter(isWindow)) {
+      scores[take] = bestOf(windows!, WINDOWS[take]!).score;
     }
-    return { scores, bestEpoch: best?.epoch ?? null, seconds: this.seconds };
-  }
-
-  async state(): Promise<RunState> {
-    const averages = this.averages.map(
-      async ([take, average]) => [take, await average.stateDict()] as const,
-    );
-    return {
-      epoch: this.epoch,
-      seconds: this.seconds,
-      model: await snapshot(this.model),
-      swa: await this.swa.stateDict(),
-      rates: this.rates.stateDict(),
-      averages: Object.fromEntries<AveragedModelStateDict>(await Promise.all(averages)),
-      best: this.best,
-    };
-  }
-
-  /** Takes over a state, before the first epoch. */
-  async load({ epoch, seconds, model, swa, rates, averages, best }: RunState): Promise<void> {
-    restore(this.model, model);
-    await this.swa.loadStateDict(swa);
-    this.rates.loadStateDict(rates);
-    for (const [take, average] of this.averages) await average.loadStateDict(averages[take]!);
-    this.epoch = epoch;
-    this.seconds = { ...seconds };
-    this.best = best;
+    return { outcome: { scores, windows, seconds }, kept: { iterates, window } };
   }
 
   dispose(): void {
     for (const [, average] of this.averages) average.dispose();
-    this.swa.dispose();
+    this.history?.dispose();
+    tf.dispose(Object.values(this.batches));
+    this.steps.dispose();
+    this.optimizer.dispose();
     this.model.dispose();
   }
 
-  /** Keeps the weights if they are the best so far; of equal ones the first. */
-  private async validate(): Promise<void> {
-    const start = processorSeconds();
-    const { epoch, model } = this;
-    const { error } = await net.evaluate(model, this.images.validation);
-    if (!this.best || error < this.best.error) {
-      this.best = { epoch, error, model: await snapshot(model) };
+  /** The averages that are due: after each step, or at the end of an epoch. */
+  private update(epoch: number, atEnd: boolean): void {
+    for (const [take, average] of this.averages) {
+      if ((take === 'second half') !== atEnd) continue;
+      if (atEnd && epoch <= this.run.experiment.epochs / 2) continue;
+      const start = processorSeconds();
+      average.updateParameters();
+      this.spent(take, start);
     }
-    this.spent('best', start);
+    if (!this.history || atEnd) return;
+    const start = processorSeconds();
+    this.history.update();
+    for (const take of this.run.takes.filter(isWindow)) this.spent(take, start);
+  }
+
+  /** Every window; the one with the lowest validation loss is in the model then. */
+  private async measureWindows(history: WeightHistory): Promise<Window[]> {
+    const windows: Window[] = [];
+    let measuring = 0;
+    const start = processorSeconds();
+    const { scores } = await history.choose(
+      async () => {
+        const validation = await this.score(this.model, 'validation');
+        const from = processorSeconds();
+        const score = await this.score(this.model, this.run.on);
+        measuring += processorSeconds() - from;
+        windows.push({ segments: windows.length + 1, count: 0, validation, score });
+        return validation.nll;
+      },
+      { bnData: this.batches.train },
+    );
+    for (const take of this.run.takes.filter(isWindow)) this.spent(take, start + measuring);
+    scores.forEach(({ count }, i) => (windows[i]!.count = count));
+    return windows;
+  }
+
+  private score(model: tfl.LayersModel, on: 'validation' | 'test'): Promise<Score> {
+    return net.evaluate(model, this.images[on], this.batches[on]);
+  }
+
+  private async timed(part: string, f: () => Promise<void>): Promise<void> {
+    const start = processorSeconds();
+    await f();
+    this.spent(part, start);
   }
 
   private spent(part: string, start: number): void {
     this.seconds[part]! += processorSeconds() - start;
   }
 
-  /** What the exponential averages have taken. */
+  /** What the averages have taken; two ways to choose a window share one history. */
   private averaging(): number {
-    return this.averages.reduce((sum, [take]) => sum + this.seconds[take]!, 0);
+    const { averages, seconds, run } = this;
+    const window = run.takes.find(isWindow);
+    return [...averages.map(([take]) => take), ...(window ? [window] : [])].reduce(
+      (sum, take) => sum + seconds[take]!,
+      0,
+    );
   }
+}
+
+/** The window with the lowest number, of equal ones the longest, as `choose` has it; NaN is worst. */
+export function bestOf(windows: readonly Window[], of: (window: Window) => number): Window {
+  const numberOf = (window: Window): number => (Number.isNaN(of(window)) ? Infinity : of(window));
+  return windows.reduce((best, window) => (numberOf(window) <= numberOf(best) ? window : best));
+}
+
+function isWindow(take: Take): boolean {
+  return take in WINDOWS;
 }
 
 /** Of this process so far, which others on the machine move less than the clock's. */
 function processorSeconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
-}
-
-/** All weights and statistics. */
-async function snapshot(model: tfl.LayersModel): Promise<TensorData[]> {
-  const values = await net.snapshot(model);
-  return model.weights.map(({ originalName, shape }, i) => {
-    return { name: originalName, dtype: 'float32', shape: shape as number[], values: values[i]! };
-  });
-}
-
-function restore(model: tfl.LayersModel, saved: readonly TensorData[]): void {
-  net.restore(
-    model,
-    saved.map(({ values }) => values as Float32Array),
-  );
 }

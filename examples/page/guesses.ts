@@ -19,8 +19,17 @@ export const CLASS_NAMES = [
   'ankle boot',
 ] as const;
 
-/** Fills a list with the images and the guesses; a guess that is wrong says so in words too. */
-export function showGuesses(list: HTMLElement, ten: Images, guesses: Checkpoint['guesses']): void {
+/**
+ * Fills a list with the images and the guesses; a guess that is wrong says so in words too.
+ *
+ * @param averaged What the average is over.
+ */
+export function showGuesses(
+  list: HTMLElement,
+  ten: Images,
+  guesses: Checkpoint['guesses'],
+  averaged: string,
+): void {
   if (list.childElementCount !== ten.count) {
     list.replaceChildren(
       ...Array.from(ten.labels, (label, i) =>
@@ -32,7 +41,7 @@ export function showGuesses(list: HTMLElement, ten: Images, guesses: Checkpoint[
     const [weights, average] = item.querySelectorAll('p');
     const truth = ten.labels[i]!;
     weights!.replaceChildren(...said('now', 'weights', guesses.weights[i], truth));
-    average!.replaceChildren(...said('average', 'average', guesses.average[i], truth));
+    average!.replaceChildren(...said(averaged, 'average', guesses.average[i], truth));
   });
 }
 

@@ -3,6 +3,7 @@ import type { Images } from '../demo/data.js';
 import type { ErrorPlane } from './error_plane.js';
 import type { Checkpoint } from './run.js';
 import type { BackendName, Settings } from './settings.js';
+import type { Windows } from './windows.js';
 
 /** From the page to the worker. */
 export type Order =
@@ -31,6 +32,8 @@ export type News =
   | { type: 'epoch'; checkpoint: Checkpoint }
   /** The checkpoint could not be kept or read. */
   | { type: 'storage'; problem: string }
+  /** So many windows are measured, or all, and one is chosen. */
+  | { type: 'windows'; windows: Windows }
   /** So much of the plane is measured. */
   | { type: 'plane'; plane: ErrorPlane }
   /** All is done; where there is no plane, why. */

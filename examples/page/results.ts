@@ -3,10 +3,12 @@ import type { TensorData } from 'tfjs-swa';
 import type { ErrorPlane } from './error_plane.js';
 import { CLASS_NAMES } from './guesses.js';
 import type { Checkpoint, Guess } from './run.js';
+import type { Windows } from './windows.js';
 
 /** The file's text. Errors are in percent, likelihoods in nats, distances in weight space. */
 export function resultsOf(
   { settings, curve, guesses, model, optimizer }: Checkpoint,
+  { all, chosen }: Windows,
   plane: ErrorPlane | null,
   said: readonly string[],
 ): string {
@@ -21,6 +23,10 @@ export function resultsOf(
       weights: named(guesses.weights)[i],
       average: named(guesses.average)[i],
     })),
+    windows: {
+      chosen,
+      all: all.map(({ guesses, ...window }) => ({ ...window, tenImages: named(guesses) })),
+    },
     averaged: optimizer.param_groups[0]?.n_avg ?? 0,
     /** Two runs that are the same bit for bit have the same. */
     fingerprints: { weightsAndStatistics: fingerprint(model), average: fingerprint(averages) },

@@ -8,6 +8,7 @@ import type { News, Order } from './messages.js';
 import { stepsPerEpoch } from './rates.js';
 import { startRun, VERSION, type Checkpoint, type Run } from './run.js';
 import { forget, isKept, store } from './store.js';
+import { measureWindows } from './windows.js';
 
 let goOn: (() => void) | null = null;
 let paused: Promise<void> | null = null;
@@ -76,10 +77,16 @@ async function train(run: Run, keeps: boolean): Promise<void> {
     if (keeps) await stored(() => saveStateDict(store, checkpoint));
     await pause();
   }
+  const { windows, average } = await measureWindows(run, async (windows) => {
+    tell({ type: 'windows', windows });
+    await pause();
+  });
+  tell({ type: 'windows', windows });
+  const window = { epochs: windows.chosen!, average };
   let plane: ErrorPlane | null = null;
   let problem: string | null = null;
   try {
-    plane = await measurePlane(run, checkpoint, async (plane) => {
+    plane = await measurePlane(run, checkpoint, window, async (plane) => {
       tell({ type: 'plane', plane });
       await pause();
     });

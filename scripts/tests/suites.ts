@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { onPath } from '../browsers/programs.js';
 import { BROWSERS, type BrowserName } from '../browsers/tab.js';
 
 /** The project's folder. */
@@ -36,6 +37,9 @@ export function behaviourSpecs(): string[] {
 
 /** The page in each engine; its other specs run in Chromium alone. */
 const ENGINES = 'spec/page/engines.spec.ts';
+
+/** The one program that needs a Redis. */
+const PARALLEL = 'spec/programs/parallel.spec.ts';
 
 const mocha = (specs: readonly string[]): string[] => ['node_modules/mocha/bin/mocha.js', ...specs];
 
@@ -73,7 +77,19 @@ export function otherSuites(): Suite[] {
       missing:
         BROWSERS.chromium.missing() || BROWSERS.firefox.missing() || BROWSERS.webkit.missing(),
     },
-    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
+    {
+      name: 'programs',
+      specs: specsIn('spec/programs').filter((file) => file !== PARALLEL),
+      command: mocha,
+    },
+    {
+      name: 'parallel',
+      specs: [PARALLEL],
+      command: mocha,
+      missing:
+        !onPath('redis-server') &&
+        'redis-server is not on the PATH (apt-get install -y redis-server)',
+    },
     {
       name: 'python',
       specs: specsIn('spec/python'),

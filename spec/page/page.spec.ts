@@ -61,6 +61,14 @@ describe('page', function () {
       assert.match(error!, /After epoch 4 of 4 .* \d+\.\d\s% .*running average \d+\.\d\s%/);
       assert.match(rate!, /0\.1000 now, after 4\.0 of 4 epochs; 3 of 3 values/);
       assert.match(plane!, /6 of 6 points/);
+      const windows = page.locator('#windows .picture');
+      assert.match(
+        (await windows.getAttribute('aria-label'))!,
+        /^Test error by the epochs that are averaged\. It is \d+\.\d\s% for the last weights and \d+/,
+      );
+      assert.equal(await windows.locator('.average path').count(), 4 + 1, 'with the legend');
+      assert.equal(await windows.locator('.ring').count(), 1 + 1);
+      assert.equal(await windows.locator('.rule').count(), 1, 'the chosen one');
       const curve = page.locator('.picture').first();
       assert.equal(await curve.locator('.weights circle').count(), 4 + 1, 'with the legend');
       assert.equal(await curve.locator('.average path').count(), 3 + 1);
@@ -73,6 +81,7 @@ describe('page', function () {
           .count(),
         20,
       );
+      await assertStill(page);
       ends.set(TINY, numbersOf(await resultsOf(page)));
       assert.deepEqual(wrong, []);
     });
@@ -142,6 +151,84 @@ describe('page', function () {
       await untilPhase(page, 'idle');
       assert.equal(await page.getByRole('status').textContent(), 'Nothing runs.');
     });
+  });
+
+  it('after training the slider picks a window, by keyboard and in words; nothing moves', async () => {
+    const slider = 'Averaged over the last … epochs';
+    const narrow = { viewport: { width: 360, height: 800 } };
+    await withPage(
+      LONG,
+      async ({ page }) => {
+        const value = () => page.getByLabel(slider).getAttribute('aria-valuetext');
+        await untilEpoch(page, 1);
+        assert.isTrue(await page.getByLabel(slider).isDisabled(), 'until one is chosen');
+        assert.match(await textOf(page, '#window-says'), /^Once the net is trained, /);
+        const { windows, curve, tenImages } = await resultsOf(page);
+        const { chosen, all } = windows;
+        const likelihoods = all.map(({ heldOut }) => heldOut.nll);
+        assert.equal(chosen, likelihoods.indexOf(Math.min(...likelihoods)) + 1);
+        assert.match(
+          await textOf(page, '#status'),
+          new RegExp(
+            `^Done\\. The last ${chosen} epochs averaged: ${errorOf(all[chosen - 1]!)} errors\\.`,
+          ),
+        );
+
+        await tabTo(page, slider);
+        assert.equal(
+          await value(),
+          `last ${chosen} epochs: ${errorOf(all[chosen - 1]!)} errors, chosen`,
+        );
+        const places = await placesOf(page);
+        const tell = new Set<string>();
+        await page.keyboard.press('Home');
+        for (const { epochs, error, tenImages: ten } of all) {
+          if (epochs > 1) await page.keyboard.press('ArrowRight');
+          const name = epochs === 1 ? 'last epoch' : `last ${epochs} epochs`;
+          const isChosen = epochs === chosen;
+          assert.equal(
+            await value(),
+            `${name}: ${errorOf({ error })} errors${isChosen ? ', chosen' : ''}`,
+          );
+          const right = (list: readonly { class: string }[]) =>
+            list.filter((guess, i) => guess.class === tenImages[i]!.class).length;
+          const says = await textOf(page, '#window-says');
+          assert.include(
+            says,
+            `The average over the ${name} calls ${errorOf({ error })} of the test images wrongly and ` +
+              `${right(ten)} of the ten below rightly; the last weights ${errorOf(curve.at(-1)!)} and ` +
+              `${right(tenImages.map(({ weights }) => weights))}.`,
+          );
+          assert.match(
+            says,
+            isChosen
+              ? /Chosen: its likelihood/
+              : new RegExp(`that over the last ${chosen} epochs\\.$`),
+          );
+          const guesses = await page.locator('#ten .what').allTextContents();
+          assert.lengthOf(guesses, 20);
+          ten.forEach((guess, i) => {
+            assert.include(
+              guesses[2 * i + 1],
+              `${guess.class} ${Math.round(100 * guess.probability)}`,
+            );
+          });
+          assert.include(await textOf(page, '#ten'), name);
+          assert.deepEqual(await placesOf(page), places, name);
+          tell.add(says);
+        }
+        assert.lengthOf([...tell], 16);
+        assert.equal(await page.locator('#window-says').getAttribute('aria-live'), 'polite');
+        await assertStill(page);
+        for (const text of ['✓ bag 9\u00a0%', '✗ wrong: ankle boot 100\u00a0%']) {
+          await page.evaluate((text) => {
+            document.querySelectorAll('#ten .what').forEach((what) => (what.textContent = text));
+          }, text);
+          assert.deepEqual(await placesOf(page), places, text);
+        }
+      },
+      narrow,
+    );
   });
 
   it('stands still while paused, and goes on to the same end', async () => {
@@ -377,7 +464,7 @@ describe('page', function () {
       assert.equal(results.averaged, 3);
       assert.lengthOf(results.tenImages, 10);
       assert.lengthOf(results.plane.errors, 6);
-      assert.lengthOf(results.plane.path, 4);
+      assert.lengthOf(results.plane.path, results.windows.chosen + 1, 'its start and its epochs');
       assert.isNotEmpty(results.said);
 
       const png = await downloaded(page, 'Download the picture');
@@ -424,6 +511,43 @@ async function endOf(query: string): Promise<unknown> {
 /** All that two runs with the same settings share. */
 function numbersOf({ said: _, ...numbers }: Results): unknown {
   return numbers;
+}
+
+function textOf(page: Page, place: string): Promise<string> {
+  return page.locator(place).innerText();
+}
+
+/** Percent as the page writes them. */
+function errorOf({ error }: { error: number }): string {
+  return `${error.toFixed(1)}\u00a0%`;
+}
+
+/** Where all that a person sees begins. */
+function placesOf(page: Page): Promise<number[]> {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('section, figure, li, footer')].map(
+      (element) => element.getBoundingClientRect().top + scrollY,
+    ),
+  );
+}
+
+/** Asserts that what a person sees stays in its place, by Chromium's Cumulative Layout Shift. */
+async function assertStill(page: Page): Promise<void> {
+  const shift = await page.evaluate(async () => {
+    let sum = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) {
+        const { value, hadRecentInput } = entry as unknown as {
+          value: number;
+          hadRecentInput: boolean;
+        };
+        if (!hadRecentInput) sum += value;
+      }
+    }).observe({ type: 'layout-shift', buffered: true });
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the entries so far come at once
+    return sum;
+  });
+  assert.isBelow(shift, 0.05);
 }
 
 function repeatedIds(page: Page): Promise<string[]> {

@@ -1,9 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import { loadImages } from '../../examples/demo/read_images.js';
+import { cutImages } from '../../examples/page/images.js';
 import { isAveraged, rateOf } from '../../examples/page/rates.js';
 import { startRun, type Checkpoint } from '../../examples/page/run.js';
-import { isTooLate, PRESETS, readSettings, type Settings } from '../../examples/page/settings.js';
+import { flatWeights } from '../../examples/demo/model.js';
+import {
+  FIELDS,
+  isTooLate,
+  PRESETS,
+  readSettings,
+  type Settings,
+} from '../../examples/page/settings.js';
+import { measureWindows, type Windows } from '../../examples/page/windows.js';
 import { assertClose } from '../support/support.js';
 
 const settings = (others: Partial<Settings>): Settings => ({ ...PRESETS, ...others });
@@ -126,11 +135,78 @@ describe('page: run', () => {
       last.curve.map(({ average }) => average !== null),
       [false, false, true, false, true],
     );
-    assert.lengthOf(last.path, 5, 'the start of averaging and four epochs');
+    assert.lengthOf(last.path, 6, 'the start and five epochs');
+    // 100 images are 2 steps an epoch.
+    assert.deepEqual(
+      last.history.segments.map(({ count }) => count),
+      [2, 2, 2, 2, 2],
+    );
+  });
+
+  it('keeps 500 images from training, to choose by', async () => {
+    const all = await loadImages();
+    const most = cutImages(all, settings({ images: FIELDS.images.max, tests: 100 }));
+    const counts = [most.train, most.heldOut, most.test].map(({ count }) => count);
+    assert.deepEqual(counts, [3500, 500, 100]);
+    const { pixels, labels } = most.heldOut;
+    assert.deepEqual(labels, all.train.labels.slice(3500));
+    assert.deepEqual(pixels, all.train.pixels.slice(3500 * 14 * 14));
+    assert.deepEqual(cutImages(all, settings({ images: 64, tests: 100 })).heldOut, most.heldOut);
+  });
+
+  it('has for each window the average of every step in it, and chooses by the held-out images', async () => {
+    const run = await startRun(small, 'cpu', await loadImages(), null);
+    try {
+      const steps: Float32Array[] = [];
+      while (run.epoch() < 5) {
+        await run.advance(async () => void steps.push(await flatWeights(run.model)));
+      }
+      const before = await flatWeights(run.model);
+      const told: Windows[] = [];
+      const { windows, average } = await measureWindows(run, async (some) => void told.push(some));
+      assert.deepEqual(await flatWeights(run.model), before, 'the run stays as it was');
+      assert.deepEqual(
+        told.map(({ all, chosen }) => [all.length, chosen]),
+        [1, 2, 3, 4, 5].map((n) => [n, null]),
+      );
+      assert.deepEqual(told.at(-1)!.all, windows.all);
+
+      const likelihoods = windows.all.map(({ heldOut }) => heldOut.nll);
+      const chosen = likelihoods.indexOf(Math.min(...likelihoods)) + 1;
+      assert.equal(windows.chosen, chosen);
+      const mean = Float64Array.from(before, (_, i) => {
+        const values = steps.slice(-2 * chosen).map((weights) => weights[i]!);
+        return values.reduce((sum, value) => sum + value, 0) / values.length;
+      });
+      assertClose([...average], [...mean], 1e-6);
+      for (const { epochs, error, guesses } of windows.all) {
+        assert.isTrue(error > 0 && error < 100, `${epochs} epochs`);
+        assert.lengthOf(guesses, 10);
+      }
+      // Of 50 test images each is 2 %.
+      assert.deepEqual(
+        windows.all.map(({ error }) => error % 2),
+        [0, 0, 0, 0, 0],
+      );
+
+      const again = await startRun(
+        small,
+        'cpu',
+        await loadImages(),
+        structuredClone(await run.checkpoint()),
+      );
+      try {
+        assert.deepEqual(await measureWindows(again, async () => {}), { windows, average });
+      } finally {
+        again.dispose();
+      }
+    } finally {
+      run.dispose();
+    }
   });
 
   it('follows from the seed and the noise', async () => {
-    const one = settings({ epochs: 1, start: 0, images: 64, tests: 100 });
+    const one = settings({ epochs: 2, start: 0, images: 64, tests: 100 });
     const end = async (others: Partial<Settings>) => {
       const [{ curve }] = (await checkpoints(null, { ...one, ...others })) as [Checkpoint];
       return curve;
@@ -142,13 +218,29 @@ describe('page: run', () => {
 
   it('leaves no tensor', async () => {
     const before = tf.memory().numTensors;
-    await checkpoints(null, settings({ epochs: 2, start: 0, images: 64, tests: 100 }));
+    const run = await startRun(
+      settings({ epochs: 2, start: 0, images: 64, tests: 100 }),
+      'cpu',
+      await loadImages(),
+      null,
+    );
+    while (run.epoch() < 2) await run.advance(async () => {});
+    await measureWindows(run, async () => {});
+    run.dispose();
     assert.equal(tf.memory().numTensors, before);
   });
 });
 
 /** A checkpoint without the variables' names, which tfjs-layers numbers through from model to model. */
-function unnamed({ optimizer, ...others }: Checkpoint) {
+function unnamed({ optimizer, history, ...others }: Checkpoint) {
   const groups = optimizer.param_groups.map(({ param_names: _, ...group }) => group);
-  return { ...others, optimizer: { ...optimizer, param_groups: groups } };
+  const segments = history.segments.map(({ weights, ...segment }) => ({
+    ...segment,
+    weights: weights.map(({ name: _, ...weight }) => weight),
+  }));
+  return {
+    ...others,
+    optimizer: { ...optimizer, param_groups: groups },
+    history: { ...history, segments },
+  };
 }

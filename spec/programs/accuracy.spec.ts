@@ -1,7 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { assert } from 'chai';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,20 +27,22 @@ import {
   experimentsOf,
   METHODS,
   splitOf,
+  SWA_NAME,
+  titleOf,
   tuningOf,
   type Experiment,
   type Tuning,
 } from '../../benchmarks/accuracy/experiments.js';
 import {
+  bestOf,
   execute,
   rateOf,
   type Outcome,
   type Run,
-  type RunState,
+  type Window,
 } from '../../benchmarks/accuracy/run.js';
 import type { Images } from '../../examples/demo/data.js';
-import { evaluate, reestimate, restore } from '../../examples/demo/model.js';
-import { assignWeights, type TensorData } from '../../lib/index.js';
+import { evaluate, reestimate, setFlatWeights } from '../../examples/demo/model.js';
 import { interval95, mean, standardDeviation } from '../../examples/demo/statistics.js';
 import { assertClose, random } from '../support/support.js';
 
@@ -95,16 +105,14 @@ describe('accuracy benchmark: data and rates', () => {
 
   it('has the rates that it names', () => {
     const steps = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-    const rates = (schedule: Run['schedule']) => steps.map(rateOf(schedule, 0.4, 8));
-    assert.deepEqual(rates('constant'), new Array<number>(9).fill(0.4));
+    const rates = (way: Run['way']) => steps.map(rateOf(way, 0.4, 8));
+    for (const way of ['constant', 'schedule-free'] as const) {
+      assert.deepEqual(rates(way), new Array<number>(9).fill(0.4));
+    }
     // Constant for 4 steps, then down by a quarter of 0.4 each.
-    assertClose(rates('decayed'), [0.4, 0.4, 0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0], 1e-12);
-    // Constant for 2 steps, in the next two down to a quarter of it.
-    assertClose(
-      rates('annealed 0.25'),
-      [0.4, 0.4, 0.4, 0.25, ...Array<number>(5).fill(0.1)],
-      1e-12,
-    );
+    for (const way of ['decayed', 'lookahead'] as const) {
+      assertClose(rates(way), [0.4, 0.4, 0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0], 1e-12);
+    }
     // 0.2 (1 + cos(pi i / 8)): at 4 half, at 8 none, at 2 0.2 (1 + sqrt(1 / 2)).
     const cosine = rates('cosine');
     assertClose([cosine[0]!, cosine[4]!, cosine[8]!], [0.4, 0.2, 0], 1e-12);
@@ -122,182 +130,230 @@ describe('accuracy benchmark: data and rates', () => {
 });
 
 describe('accuracy benchmark: a run', () => {
-  const images = splitOf(EXPERIMENT, 3, ALL);
+  // One step an epoch, so that the iterates that are kept are all there are.
+  const experiment = { ...EXPERIMENT, images: { ...EXPERIMENT.images, train: 60 } };
+  const images = splitOf(experiment, 3, ALL);
   const run: Run = {
-    experiment: EXPERIMENT,
+    experiment,
     seed: 3,
-    schedule: 'constant',
+    way: 'constant',
     rate: 0.1,
-    takes: ['last', 'best', 'swa', 'ema 0.5'],
+    takes: ['last', 'window', 'window by error', 'second half', 'ema 0.5'],
     on: 'test',
   };
+  const several: Run = { ...run, experiment: EXPERIMENT, takes: ['last'] };
+  const severalImages = splitOf(EXPERIMENT, 3, ALL);
 
-  /** An outcome, and the states after the epochs. */
-  async function statesOf(of: Run, from: RunState | null = null) {
-    const states: RunState[] = [];
-    const onEpoch = async (_: number, __: number, state: () => Promise<RunState>) => {
-      states.push(structuredClone(await state()));
-    };
-    return { outcome: await execute({ run: of, images, from, onEpoch }), states };
-  }
-  const weightsOf = ({ model }: Pick<RunState, 'model'>): Float32Array[] =>
-    model.map(({ values }) => values as Float32Array);
-
-  const isData = (weights: Float32Array[] | TensorData[]): weights is TensorData[] =>
-    'name' in weights[0]!;
-
-  it('scores the last weights, the best ones, and the averages after bnUpdate', async () => {
-    const { outcome, states } = await statesOf(run);
-    assert.equal(states.length, 4);
-    const model = createNet(EXPERIMENT, 3);
-    const at = async (weights: Float32Array[] | TensorData[], on: Images, anew = false) => {
-      if (isData(weights)) assignWeights(model, weights);
-      else restore(model, weights);
-      if (anew) await reestimate(model, images.train);
-      return evaluate(model, on);
-    };
-
-    assert.deepEqual(outcome.scores['last'], await at(weightsOf(states[3]!), images.test));
-
-    const errors: number[] = [];
-    for (const state of states) {
-      errors.push((await at(weightsOf(state), images.validation)).error);
-    }
-    const best = errors.indexOf(Math.min(...errors));
-    assert.equal(outcome.bestEpoch, best + 1);
-    assert.deepEqual(outcome.scores['best'], await at(weightsOf(states[best]!), images.test));
-
-    // The ends of the third and the fourth epoch of four.
-    const [third, fourth] = [weightsOf(states[2]!), weightsOf(states[3]!)];
-    const average = third.map((w, i) => w.map((value, j) => (value + fourth[i]![j]!) / 2));
-    const swa = await at(average, images.test, true);
-    assert.equal(outcome.scores['swa']!.error, swa.error);
-    assertClose([outcome.scores['swa']!.nll], [swa.nll], 1e-5);
-    assert.notEqual(swa.nll, outcome.scores['last']!.nll);
-
-    const { module, n_averaged } = states[3]!.averages['ema 0.5']!;
-    assert.equal(n_averaged, 4 * 3, 'every step: 3 of up to 64 images an epoch');
-    const ema = await at(module, images.test, true);
-    assertClose([outcome.scores['ema 0.5']!.nll], [ema.nll], 1e-5);
+  /** How good these weights are, with statistics of batch normalization of their own. */
+  async function scoreOf(weights: ArrayLike<number>, on: Images) {
+    const model = createNet(experiment, 3);
+    setFlatWeights(model, Float32Array.from(weights));
+    await reestimate(model, images.train);
+    const score = await evaluate(model, on);
     model.dispose();
+    return score;
+  }
+
+  /** `sum of weight * iterate`, in float64. */
+  function combined(iterates: readonly Float32Array[], weights: readonly number[]): Float64Array {
+    const sum = new Float64Array(iterates[0]!.length);
+    iterates.forEach((values, k) => values.forEach((value, i) => (sum[i]! += weights[k]! * value)));
+    return sum;
+  }
+
+  it('scores the last weights and the averages, after bnUpdate', async () => {
+    const { outcome, kept } = await execute({ run, images });
+    const { iterates } = kept;
+    assert.equal(iterates.length, 4);
+    const expected = {
+      last: iterates[3]!,
+      'second half': combined(iterates, [0, 0, 1 / 2, 1 / 2]), // the third and the fourth of four
+      'ema 0.5': combined(iterates, [1 / 8, 1 / 8, 1 / 4, 1 / 2]), // the first update copies
+    };
+    const likelihoods = new Set<string>();
+    for (const [take, weights] of Object.entries(expected)) {
+      const { error, nll } = await scoreOf(weights, images.test);
+      assert.equal(outcome.scores[take]!.error, error, take);
+      assertClose([outcome.scores[take]!.nll], [nll], 1e-5);
+      likelihoods.add(nll.toFixed(4));
+    }
+    assert.equal(likelihoods.size, 3, 'all differ');
   });
 
-  for (const schedule of ['constant', 'decayed', 'cosine', 'annealed 0.2'] as const) {
-    it(`is the same from any epoch on, ${schedule}`, async () => {
-      const whole = await statesOf({ ...run, schedule });
-      for (const [i, state] of whole.states.entries()) {
-        const { outcome } = await statesOf({ ...run, schedule }, state);
-        assert.deepEqual(outcome.scores, whole.outcome.scores, `from epoch ${i + 1}`);
-        assert.equal(outcome.bestEpoch, whole.outcome.bestEpoch);
+  it('measures every window, and takes the one that is best on validation', async () => {
+    const { outcome, kept } = await execute({ run, images });
+    const windows = outcome.windows!;
+    assert.deepEqual(
+      windows.map(({ segments, count }) => [segments, count]),
+      [1, 2, 3, 4].map((k) => [k, k]),
+    );
+    const averages = [1, 2, 3, 4].map((k) =>
+      combined(
+        kept.iterates,
+        [4, 3, 2, 1].map((age) => (age <= k ? 1 / k : 0)),
+      ),
+    );
+    for (const [i, average] of averages.entries()) {
+      for (const on of ['validation', 'test'] as const) {
+        const { error, nll } = await scoreOf(average, images[on]);
+        const found = windows[i]![on === 'test' ? 'score' : 'validation'];
+        assert.equal(found.error, error);
+        assertClose([found.nll], [nll], 1e-5);
       }
-    });
-  }
+    }
+    const by = (of: 'nll' | 'error') => bestOf(windows, ({ validation }) => validation[of]);
+    assert.deepEqual(outcome.scores['window'], by('nll').score);
+    assert.deepEqual(outcome.scores['window by error'], by('error').score);
+    // What is kept is the one with the lowest loss.
+    assertClose(kept.window!, averages[by('nll').segments - 1]!, 1e-6);
+  });
 
-  it('keeps the first of weights that are equally good', async () => {
-    const bests: number[] = [];
-    // Labels of a class that the net does not know: 100 % wrong, always.
-    const labels = new Uint8Array(50).fill(10);
-    const validation = { ...images.validation, labels };
-    await execute({
-      run: { ...run, takes: ['best'] },
-      images: { ...images, validation },
-      from: null,
-      onEpoch: async (_, __, state) => void bests.push((await state()).best!.epoch),
+  it('takes the lowest, of equal windows the longest, and NaN last', () => {
+    const windows = [3, 1, 1, NaN, 2].map((nll, i): Window => {
+      const validation = { error: 0, nll };
+      return { segments: i + 1, count: i + 1, validation, score: validation };
     });
-    assert.deepEqual(bests, [1, 1, 1, 1]);
+    const nllOf = ({ validation }: Window): number => validation.nll;
+    assert.equal(bestOf(windows, nllOf).segments, 3);
+    assert.equal(bestOf(windows.slice(0, 1), nllOf).segments, 1);
+    assert.equal(bestOf(windows.slice(3), nllOf).segments, 5);
+    assert.equal(bestOf(windows, ({ validation }) => validation.error).segments, 5);
+  });
+
+  it("takes ScheduleFree's average, not where it is in training", async () => {
+    const free: Run = { ...run, way: 'schedule-free', rate: 1, takes: ['last'] };
+    const { outcome, kept } = await execute({ run: free, images });
+    // y = 0.1 z + 0.9 x and x = (1 - 1 / n) x' + z / n; from y and x' that gives z, and so x.
+    let x = new Float64Array(kept.iterates[0]!.length);
+    for (const [i, y] of kept.iterates.entries()) {
+      const c = 1 / (i + 1);
+      x = x.map((before, k) => {
+        const z = (y[k]! - 0.9 * (1 - c) * before) / (0.1 + 0.9 * c);
+        return (1 - c) * before + c * z;
+      });
+    }
+    const { error, nll } = await scoreOf(x, images.test);
+    assert.equal(outcome.scores['last']!.error, error);
+    assertClose([outcome.scores['last']!.nll], [nll], 1e-4);
+    const training = await scoreOf(kept.iterates[3]!, images.test);
+    assert.isAbove(Math.abs(training.nll - nll), 1e-3);
+  });
+
+  it('trains in the way that it names', async () => {
+    const iterates = async (way: Run['way'], rate = 0.1) => {
+      const of = { ...several, way, rate };
+      return (await execute({ run: of, images: severalImages })).kept.iterates;
+    };
+    const constant = await iterates('constant');
+    const decayed = await iterates('decayed');
+    const lookahead = await iterates('lookahead');
+    assert.deepEqual(decayed.slice(0, 2), constant.slice(0, 2), 'the first half is the same');
+    assert.notDeepEqual(decayed[2], constant[2]);
+    assert.deepEqual(lookahead[0], decayed[0], '3 steps');
+    assert.notDeepEqual(lookahead[1], decayed[1], '6 steps, after the fifth it goes half-way back');
+    assert.notDeepEqual((await iterates('cosine'))[0], constant[0], 'falls from the first step on');
+    assert.notDeepEqual(await iterates('constant', 0.3), constant);
   });
 
   it('is the same whatever is asked for, and on validation where that is asked for', async () => {
-    const whole = await statesOf(run);
-    const { outcome } = await statesOf({ ...run, takes: ['last'] });
+    const whole = await execute({ run, images });
+    const { outcome, kept } = await execute({ run: { ...run, takes: ['last'] }, images });
     assert.deepEqual(outcome.scores, { last: whole.outcome.scores['last']! });
-    assert.isNull(outcome.bestEpoch);
-    const tuning = await statesOf({ ...run, takes: ['best'], on: 'validation' });
-    // 50 images: the best error is one of multiples of 2 %, and that which was kept.
-    const { error } = tuning.outcome.scores['best']!;
-    assert.equal(error, tuning.states[3]!.best!.error);
-    const decayed = await statesOf({ ...run, schedule: 'decayed', takes: ['last'] });
-    assert.deepEqual(weightsOf(decayed.states[1]!), weightsOf(whole.states[1]!), 'shared half');
-    assert.notDeepEqual(weightsOf(decayed.states[2]!), weightsOf(whole.states[2]!));
+    assert.isNull(outcome.windows);
+    assert.isNull(kept.window);
+    assert.deepEqual(kept.iterates, whole.kept.iterates);
+    const tuning = await execute({ run: { ...run, on: 'validation' }, images });
+    for (const { validation, score } of tuning.outcome.windows!)
+      assert.deepEqual(score, validation);
+    const scores = Object.values(tuning.outcome.scores);
+    // 50 images: errors are multiples of 2 %.
+    assert.isTrue(scores.every(({ error }) => error % 2 === 0));
+    assert.notDeepEqual(tuning.outcome.scores, whole.outcome.scores);
   });
 
-  it('leaves no tensor behind, and counts its processor time', async () => {
+  it('leaves no tensor behind, tells its epochs and counts its processor time', async () => {
     const before = tf.memory().numTensors;
-    const { outcome } = await statesOf(run);
+    const epochs: number[] = [];
+    const onEpoch = (epoch: number): void => void epochs.push(epoch);
+    const { outcome } = await execute({ run, images, onEpoch });
+    assert.deepEqual(epochs, [1, 2, 3, 4]);
     assert.equal(tf.memory().numTensors, before);
-    assert.hasAllKeys(outcome.seconds, ['training', 'last', 'best', 'swa', 'ema 0.5']);
-    assert.isTrue(Object.values(outcome.seconds).every((seconds) => seconds >= 0));
-    assert.equal(outcome.seconds['last'], 0);
+    assert.hasAllKeys(outcome.seconds, ['training', ...run.takes]);
+    assert.isTrue(Object.values(outcome.seconds).every((seconds) => seconds > 0));
   });
 });
 
 describe('accuracy benchmark: comparison', () => {
-  const tuning: Tuning = {
-    seeds: [1001, 1002],
-    rates: [0.1, 0.3],
-    decays: [0.9, 0.99],
-    lengths: [2, 4],
-  };
+  const tuning: Tuning = { seeds: [1001, 1002], rates: [0.1, 0.3], decays: [0.9, 0.99] };
 
   /**
-   * Errors that follow from length, schedule, rate, take and seed; here the best candidates are decayed
-   * 0.1, cosine 0.3, stopped early cosine 0.3, sooner 2 epochs 0.3, EMA 0.3 with 0.99, SWA 0.3, and
-   * annealed 0.1 to a fifth.
+   * Errors that follow from way, rate, take and seed; here the best candidates are SWA's window 0.3, by
+   * error 0.1, second half 0.1, EMA 0.3 with 0.99, decayed 0.1, cosine 0.3, ScheduleFree 1, Lookahead 0.3.
    */
   const errorOf = (run: Run, take: string): number => {
     const candidates: Record<string, number> = {
-      '4 decayed 0.1 last': 20,
-      '4 cosine 0.3 last': 21,
-      '4 cosine 0.3 best': 19,
-      '2 decayed 0.3 last': 18.5,
-      '4 constant 0.3 ema 0.99': 18,
-      '4 constant 0.3 swa': 17,
-      '4 annealed 0.2 0.1 swa': 16,
+      'constant 0.3 window': 17,
+      'constant 0.1 window by error': 17.5,
+      'constant 0.1 second half': 19,
+      'constant 0.3 ema 0.99': 18,
+      'decayed 0.1 last': 20,
+      'cosine 0.3 last': 21,
+      'schedule-free 1 last': 18.5,
+      'lookahead 0.3 last': 20.5,
     };
-    const what = [run.experiment.epochs, run.schedule, run.rate, take].join(' ');
-    const base = candidates[what] ?? 30;
-    // Of the two tuning seeds, the two test seeds, and SWA's own on the second of those.
+    const base = candidates[[run.way, run.rate, take].join(' ')] ?? 30;
+    // Of the two tuning seeds, the two test seeds, and the window's own on the second of those.
     if (run.on === 'validation') return base + (run.seed - 1001.5) * 4;
-    return base + run.seed + (take === 'swa' && run.seed === 2 ? 1 : 0);
+    return base + run.seed + (take === 'window' && run.seed === 2 ? 1 : 0);
   };
+  /** By loss the window of 100 updates is best with seed 1, that of 200 with seed 2; by error 300. */
+  const windowsOf = (seed: number): Window[] =>
+    [100, 200, 300].map((count, i) => {
+      const validation = { error: 30 - i, nll: i + 1 === seed ? 0.5 : 1 };
+      return { segments: i + 1, count, validation, score: validation };
+    });
   const outcomes = (run: Run): Outcome => ({
     scores: Object.fromEntries(
       run.takes.map((take) => [take, { error: errorOf(run, take), nll: errorOf(run, take) / 10 }]),
     ),
-    bestEpoch: run.takes.includes('best') ? run.seed + 5 : null,
+    windows: run.takes.includes('window') ? windowsOf(run.seed) : null,
     seconds: Object.fromEntries([['training', 60], ...run.takes.map((take) => [take, 6])]),
   });
 
   it('runs once what methods share', () => {
     const runs = tuningRuns(EXPERIMENT, tuning);
-    // 5 schedules and a shorter one, 2 rates, 2 seeds.
-    assert.equal(runs.length, 24);
-    const constant = runs.find(({ schedule }) => schedule === 'constant')!;
-    assert.sameMembers(constant.takes, ['best', 'swa', 'ema 0.9', 'ema 0.99']);
+    // 5 ways, 2 rates, 2 seeds.
+    assert.equal(runs.length, 20);
+    const constant = runs.find(({ way }) => way === 'constant')!;
+    const windows = ['window', 'window by error'];
+    assert.sameMembers(constant.takes, [...windows, 'second half', 'ema 0.9', 'ema 0.99']);
     assert.isTrue(runs.every(({ on, seed }) => on === 'validation' && seed > 1000));
+    assert.sameMembers(
+      runs.filter(({ way, seed }) => way === 'schedule-free' && seed === 1001).map((r) => r.rate),
+      [1, 3],
+    );
     const test = finalRuns(EXPERIMENT, choose(EXPERIMENT, tuning, outcomes), [1, 2]);
-    // decayed 0.1, cosine 0.3, decayed sooner 0.3 and 0.1, constant 0.3, annealed 0.1: of two seeds.
+    // constant 0.3 and 0.1, decayed, cosine, ScheduleFree, Lookahead: of two seeds.
     assert.equal(test.length, 12);
     assert.isTrue(test.every(({ on, seed }) => on === 'test' && seed < 3));
-    assert.sameMembers(test.find(({ schedule }) => schedule === 'cosine')!.takes, ['last', 'best']);
+    const [first] = test.filter(({ way, rate }) => way === 'constant' && rate === 0.3);
+    assert.sameMembers(first!.takes, ['window', 'ema 0.99', 'last']);
   });
 
   it('chooses on validation, the last iterate at the rate of SWA', () => {
     const choices = choose(EXPERIMENT, tuning, outcomes);
     assert.deepEqual(
-      choices.map(({ epochs, schedule, rate, take, validationError }) => {
-        return [epochs, schedule, rate, take, validationError];
-      }),
+      choices.map(({ way, rate, take, validationError }) => [way, rate, take, validationError]),
       [
-        [4, 'decayed', 0.1, 'last', 20],
-        [4, 'cosine', 0.3, 'last', 21],
-        [4, 'cosine', 0.3, 'best', 19],
-        [2, 'decayed', 0.3, 'last', 18.5],
-        [2, 'decayed', 0.1, 'last', null],
-        [4, 'constant', 0.3, 'ema 0.99', 18],
-        [4, 'constant', 0.3, 'swa', 17],
-        [4, 'annealed 0.2', 0.1, 'swa', 16],
-        [4, 'constant', 0.3, 'last', null],
+        ['constant', 0.3, 'window', 17],
+        ['constant', 0.1, 'window by error', 17.5],
+        ['constant', 0.1, 'second half', 19],
+        ['constant', 0.3, 'ema 0.99', 18],
+        ['decayed', 0.1, 'last', 20],
+        ['cosine', 0.3, 'last', 21],
+        ['schedule-free', 1, 'last', 18.5],
+        ['lookahead', 0.3, 'last', 20.5],
+        ['constant', 0.3, 'last', null],
       ],
     );
     assert.equal(choices[8]!.method, "SWA's last iterate");
@@ -314,7 +370,7 @@ describe('accuracy benchmark: comparison', () => {
 
   it('compares with SWA, seed by seed', () => {
     const { methods } = compare(EXPERIMENT, tuning, [1, 2], outcomes);
-    const [decayed, , early, sooner, , ema, swa] = methods;
+    const [swa, byError, , ema, decayed] = methods;
     // SWA: 17 + 1 and 17 + 2 + 1; decayed: 20 + 1 and 20 + 2; so 3 and 2 more.
     assert.deepEqual(swa!.error.values, [18, 20]);
     assert.deepEqual(decayed!.error.values, [21, 22]);
@@ -324,20 +380,20 @@ describe('accuracy benchmark: comparison', () => {
     assertClose(decayed!.minusSwa!.error.interval!, [-3.8531, 8.8531], 1e-4);
     assertClose(decayed!.minusSwa!.nll.values, [0.3, 0.2], 1e-12);
     assert.isNull(swa!.minusSwa);
-    assert.deepEqual([early!.bestEpochs, ema!.bestEpochs], [[6, 7], null]);
-    assert.deepEqual(sooner!.error.values, [19.5, 20.5]);
+    assert.deepEqual(
+      [swa, byError, ema].map((each) => each!.updates),
+      [[100, 200], [300, 300], null],
+    );
   });
 
   it('counts the minutes of a method as if it were alone, a shared run once', () => {
     const { methods } = compare(EXPERIMENT, tuning, [1, 2], outcomes);
     const minutes = Object.fromEntries(methods.map(({ method, minutes }) => [method, minutes]));
     // A run 60 s, what is taken from it 6 s each: two seeds 2 (60 + 6) s; tuning of SWA two rates and
-    // two seeds; EMA's with two decays; that of early stopping with three schedules.
-    assertClose([minutes['SWA']!.seeds, minutes['SWA']!.tuning], [2.2, 4.4], 1e-12);
+    // two seeds; EMA's with two decays.
+    const swa = minutes[SWA_NAME]!;
+    assertClose([swa.seeds, swa.tuning], [2.2, 4.4], 1e-12);
     assertClose([minutes['EMA']!.seeds, minutes['EMA']!.tuning], [2.2, 4.8], 1e-12);
-    assertClose([minutes['SGD, stopped early']!.tuning], [13.2], 1e-12);
-    assertClose([minutes['SGD, decayed sooner']!.tuning], [8.8], 1e-12); // two lengths
-    assertClose([minutes['SWA, annealed']!.tuning], [8.8], 1e-12); // to two fractions
     assert.equal(minutes["SWA's last iterate"]!.tuning, 0);
   });
 
@@ -351,20 +407,31 @@ describe('accuracy benchmark: comparison', () => {
   it('trains with ten seeds none of which it is tuned on', () => {
     for (const quick of [true, false]) {
       for (const { net, epochs, images } of experimentsOf(['dense', 'conv'], quick)) {
-        const { seeds, lengths } = tuningOf(net, quick);
+        const { seeds } = tuningOf(net, quick);
         assert.isTrue(
           seeds.every((seed) => seed > 100),
           '--seeds goes to 100',
         );
-        assert.isTrue(lengths.every((length) => length % 2 === 0 && length <= epochs));
-        assert.equal(lengths.at(-1), epochs);
+        assert.equal(epochs % 2, 0);
         assert.isAtMost(images.train + images.validation, 4000);
       }
     }
   });
+
+  it('has for each net both kinds of labels and a budget of three times the other', () => {
+    const titles = experimentsOf(['conv'], false).map(titleOf);
+    assert.deepEqual(titles, [
+      'conv, 20 % random labels, 16 epochs',
+      'conv, clean labels, 16 epochs',
+      'conv, 20 % random labels, 48 epochs',
+      'conv, clean labels, 48 epochs',
+    ]);
+    assert.equal(new Set(experimentsOf(['dense', 'conv'], false).map(titleOf)).size, 8);
+  });
 });
 
 describe('accuracy benchmark: the command', () => {
+  const RUNS = 'accuracy.runs.jsonl';
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const main = path.join(root, 'benchmarks', 'accuracy.ts');
   let folder = '';
@@ -432,13 +499,13 @@ describe('accuracy benchmark: the command', () => {
     assert.deepEqual(readdirSync(folder), ['file']);
   });
 
-  it('refuses a checkpoint that is none, in one line, with exit code 2', async () => {
-    const file = path.join(folder, 'accuracy.checkpoint');
-    writeFileSync(file, 'not a checkpoint');
+  it('refuses a file of runs that is none, in one line, with exit code 2', async () => {
+    const file = path.join(folder, RUNS);
+    writeFileSync(file, 'no run\n');
     const { code, stdout, stderr } = await run(['--quick', '--net', 'dense', '--out', folder]);
     assert.deepEqual([code, stdout], [2, '']);
-    assert.match(stderr, /^accuracy: Cannot load .*accuracy\.checkpoint: [^\n]+\n$/);
-    assert.equal(readFileSync(file, 'utf8'), 'not a checkpoint');
+    assert.equal(stderr, `accuracy: ${file} is no file of this benchmark's runs (line 1)\n`);
+    assert.equal(readFileSync(file, 'utf8'), 'no run\n');
   });
 
   it('killed and stopped, goes on with the same command to the same numbers', async function () {
@@ -449,30 +516,25 @@ describe('accuracy benchmark: the command', () => {
     assert.equal(unbroken.code, 0, unbroken.stderr);
 
     const out = path.join(folder, 'out');
-    const checkpoint = path.join(out, 'accuracy.checkpoint');
     const killed = await run([...quick, out], {
-      text: 'run 3/10: cosine 0.03, seed 1001, epoch 1/2',
+      text: 'decayed 0.03, seed 1001',
       signal: 'SIGKILL',
     });
     assert.isNull(killed.code);
-    const stopped = await run([...quick, out], {
-      text: 'clean labels: test\n',
-      signal: 'SIGINT',
-    });
+    // As a kill in the midst of writing would leave it.
+    appendFileSync(path.join(out, RUNS), '{"run":{"experiment":');
+    const stopped = await run([...quick, out], { text: ': test\n', signal: 'SIGINT' });
     assert.equal(stopped.code, 130);
     assert.include(
       stopped.stderr,
-      `\nStopped by SIGINT; the same command goes on from ${checkpoint}.\n`,
+      '\nStopped by SIGINT; the same command goes on with the run that it was in.\n',
     );
-    const [noisy] = stopped.stderr.split('clean labels');
-    assert.notInclude(noisy, 'run 2/10: decayed 0.1, seed 1001', 'it was finished');
-    // The epoch in which the kill came is trained again, or was just saved.
-    assert.match(stopped.stderr, /resumed after epoch [12]\n/);
+    assert.notInclude(stopped.stderr, 'constant 0.1, seed 1001', 'it was finished');
     const ended = await run([...quick, out]);
     assert.equal(ended.code, 0, ended.stderr);
-    assert.notInclude(ended.stderr, '20 % random labels', 'it was finished');
+    assert.notInclude(ended.stderr, 'tuning', 'it was finished');
     assert.deepEqual(numbersIn(out), numbersIn(whole));
-    assert.deepEqual(readdirSync(out), ['accuracy.checkpoint', 'accuracy.json'], 'no stray file');
+    assert.deepEqual(readdirSync(out), ['accuracy.json', RUNS, 'weights'], 'no stray file');
 
     // And once more: nothing is trained, the same is shown.
     const again = await run([...quick, out]);
@@ -505,7 +567,7 @@ describe('accuracy benchmark: the command', () => {
     const signed = (value: number, digits: number) =>
       `${value > 0 ? '+' : ''}${value.toFixed(digits)}`;
     for (const [i, { methods }] of comparisons.entries()) {
-      const swa = methods.find(({ method }) => method === 'SWA')!;
+      const swa = methods.find(({ method }) => method === SWA_NAME)!;
       for (const [j, result] of methods.entries()) {
         const [, , method, , error, errorMinus, nll, nllMinus, verdict] =
           rows[i * METHODS.length + j]!;
@@ -543,6 +605,6 @@ describe('accuracy benchmark: the command', () => {
     const values = resultsIn(folder).comparisons[0]!.methods[0]!.error.values;
     assert.deepEqual(values.slice(0, 2), first);
     assert.lengthOf(values, 3);
-    assert.isTrue(existsSync(path.join(folder, 'accuracy.checkpoint')));
+    assert.isTrue(existsSync(path.join(folder, RUNS)));
   });
 });

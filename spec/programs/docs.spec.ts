@@ -23,7 +23,7 @@ const filesIn = (folder: string, extension: string): string[] =>
     .map((name) => `${folder}/${name}`);
 
 const GUIDES = filesIn('docs', '.md');
-const DOCUMENTS = ['README.md', ...GUIDES];
+const DOCUMENTS = ['README.md', ...GUIDES, 'examples/README.md', 'benchmarks/README.md'];
 
 describe('the documentation', function () {
   this.timeout(120_000);
@@ -47,12 +47,20 @@ describe('the documentation', function () {
     assert.isNotEmpty(inDocstrings);
   });
 
-  it('has every page in the site', () => {
+  it('has these pages and no others in the site, beside those of the code', () => {
     const { projectDocuments } = JSON.parse(read('scripts/typedoc.json')) as {
       projectDocuments: string[];
     };
     const inSite = projectDocuments.map((file) => path.join('scripts', file));
-    assert.includeMembers(inSite, GUIDES);
+    assert.sameMembers(['README.md', ...inSite], DOCUMENTS);
+  });
+
+  it('has every folder of lib in its map', () => {
+    const folders = readdirSync(path.join(root, 'lib'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+    const map = [...read('CONTRIBUTING.md').matchAll(/^ {2}(\w+)\/ +\S/gm)].map(([, name]) => name);
+    assert.includeMembers(map, folders);
   });
 
   it('excuses no code from running', () => {

@@ -25,7 +25,10 @@ const RUN_BY = {
   layers_fit: 'this',
   node_script: 'this',
   page: 'page/*.spec.ts',
+  parallel: 'parallel*.spec.ts',
   schedules: 'this',
+  soup: 'this',
+  tabs: 'page/tabs.spec.ts',
   target_network: 'this',
   torch_swa_utils: 'this',
   training_loop: 'this',
@@ -128,6 +131,26 @@ describe('examples', function () {
       assert.sameMembers(readdirSync(out), ['uncertainty.png', 'uncertainty.svg']);
     } finally {
       rmSync(out, { recursive: true });
+    }
+  });
+
+  it('soup: takes the best run and what makes it better; under 100 lines', async () => {
+    const text = readFileSync(path.join(root, 'examples/soup/main.ts'), 'utf8');
+    assert.isBelow(text.trimEnd().split('\n').length, 100);
+    const lines = (await run('soup', '--quick')).trim().split('\n');
+    for (const [kind, of] of [
+      ['last weights', lines.slice(0, 4)],
+      ['averages', lines.slice(4)],
+    ] as const) {
+      const told = of.map((line) => /^(.+), (.+): (\d+\.\d+) % of the test wrong, /.exec(line)!);
+      assert.deepEqual(told.map(([, what]) => what), Array(4).fill(kind)); // prettier-ignore
+      const [first, second, best, soup] = told.map(([, , which, error]) => [which!, Number(error)]);
+      const rate = /^best on validation \((.+)\)$/.exec(best![0] as string)![1]!;
+      assert.include(['0.1', '0.02'], rate);
+      assert.equal(best![1], (rate === '0.1' ? first : second)![1]);
+      assert.match(soup![0] as string, new RegExp(`^soup of ${rate.replace('.', '\\.')}( |$)`));
+      // 90 % is the error of one who knows nothing.
+      for (const [which, error] of [first!, second!, soup!]) assert.isBelow(error as number, 45, which as string); // prettier-ignore
     }
   });
 
