@@ -32,6 +32,7 @@ const RUN_BY = {
   target_network: 'this',
   torch_swa_utils: 'this',
   training_loop: 'this',
+  uncertainty: 'this',
   vite_page: 'scripts/apps/bundlers.ts',
 };
 /** Where a user starts: short enough to be read at one go. */
@@ -116,6 +117,21 @@ describe('examples', function () {
     const output = await run('target_network');
     const [first, last] = [...output.matchAll(/a mean return of (\d+\.\d)/g)].map(([, r]) => Number(r)); // prettier-ignore
     assert.isAbove(last!, 3 * first!);
+  });
+
+  it('uncertainty: is surer where data are than in the gap between; under 80 lines', async () => {
+    const text = readFileSync(path.join(root, 'examples/uncertainty/main.ts'), 'utf8');
+    assert.isBelow(text.trimEnd().split('\n').length, 80);
+    const out = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
+    try {
+      const output = await run('uncertainty', '--out', out);
+      const [gap, left, right] = [...output.matchAll(/\d\.\d{3}/g)].map(Number);
+      assert.isAbove(gap!, 1.5 * Math.max(left!, right!));
+      assert.isAbove(Math.min(left!, right!), 0);
+      assert.sameMembers(readdirSync(out), ['uncertainty.png', 'uncertainty.svg']);
+    } finally {
+      rmSync(out, { recursive: true });
+    }
   });
 
   it('soup: takes the best run and what makes it better; under 100 lines', async () => {
