@@ -94,7 +94,10 @@ export function otherSuites(): Suite[] {
       name: 'python',
       specs: specsIn('spec/python'),
       command: mocha,
-      missing: !hasSafetensors() && 'python3 has no safetensors and numpy (pip install both)',
+      missing:
+        !hasPythonPackages() &&
+        'python3 has no safetensors, numpy and torch (pip install all three; or SAFETENSORS_PYTHON names ' +
+          'a python that has them)',
     },
     {
       name: 'tensorflow',
@@ -112,9 +115,9 @@ export function otherSuites(): Suite[] {
 }
 
 /** Whether the interpreter of spec/python has what its scripts import. */
-function hasSafetensors(): boolean {
+function hasPythonPackages(): boolean {
   const python = process.env['SAFETENSORS_PYTHON'] ?? 'python3';
-  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy']).status === 0;
+  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy, torch']).status === 0;
 }
 
 /** What is random, tried for as long as one likes to wait: 1,000 kills, 1,000,000 inputs. */
