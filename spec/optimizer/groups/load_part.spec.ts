@@ -448,16 +448,16 @@ describe('a load that takes what fits', () => {
   it('goes on with an EMA of the same decay', async () => {
     const params = [variable([8], 'part/a')];
     const from = own(
-      new SWA(tf.train.sgd(0.5), { avgFn: emaAvgFn(0.75), paramGroups: [{ params }] }),
+      new SWA(tf.train.sgd(0.5), { avgFn: emaAvgFn(0.5), paramGroups: [{ params }] }),
     );
     from.updateSwa();
     const state = await from.stateDict();
     disposeOwned();
     const list = [variable([4], 'part/a'), variable([4], 'part/b')];
-    const to = own(new SWA(tf.train.sgd(0.5), { avgFn: emaAvgFn(0.75), paramGroups: [{ params: list }] })); // prettier-ignore
+    const to = own(new SWA(tf.train.sgd(0.5), { avgFn: emaAvgFn(0.5), paramGroups: [{ params: list }] })); // prettier-ignore
     await to.loadStateDict(state, { strict: false });
     to.updateSwa();
     to.swapSwaSgd();
-    assert.deepEqual(await valuesOf(list), [[7], [4]]); // 0.75 * 8 + 0.25 * 4, and the first value
+    assert.deepEqual(await valuesOf(list), [[6], [4]]); // 0.5 * 8 + 0.5 * 4, and the first value
   });
 });
