@@ -18,7 +18,14 @@ import {
   tuningRuns,
   type Comparison,
 } from './accuracy/comparison.js';
-import { experimentsOf, splitOf, titleOf, tuningOf, type Net } from './accuracy/experiments.js';
+import {
+  experimentsOf,
+  seedsOf,
+  splitOf,
+  titleOf,
+  tuningOf,
+  type Net,
+} from './accuracy/experiments.js';
 import { Finished } from './accuracy/finished.js';
 import { execute, type Run } from './accuracy/run.js';
 import { NODE_BACKENDS, startBackend } from './backends.js';
@@ -32,20 +39,21 @@ ScheduleFree and Lookahead. Each is tuned on validation images with seeds of its
 on test images over others. Takes some hours of one core, on tfjs-node if it is built (npm run
 node-gpu), else on wasm.
 
-  --seeds N    how many seeds                           (2 to 100, default 10; 2 with --quick)
+  --seeds N    how many seeds     (2 to 100, default 10, 6 at the long budget, 2 with --quick)
   --net NAME   dense or conv                            (default both)
   --quick      tiny nets and few images, to see that it runs
   --out DIR    folder for accuracy.json                 (default reports/bench)
   --help       this text
 
-What is finished stands in DIR/accuracy.runs.jsonl, a run a line, and is not run again, also for other
-options: stopped by Ctrl-C or kill and started with the same command, it goes on with the run that it
-was in and ends with the same numbers. Remove that file to begin anew. DIR/weights has the weights
-that bench:uncertainty looks at.
+What is finished stands in DIR/accuracy.runs.jsonl, a run a line, and is not run again, also for
+other options: stopped by Ctrl-C or kill and started with the same command, it goes on with the run
+that it was in and ends with the same numbers. Remove that file to begin anew. DIR/weights has the
+weights that bench:uncertainty looks at.
 `;
 
 interface Options {
-  seeds: number;
+  /** `null`: as many as each experiment has by default. */
+  seeds: number | null;
   nets: Net[];
   quick: boolean;
   out: string;
@@ -78,7 +86,7 @@ function parseOptions(args: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   return {
     quick,
-    seeds: integer('seeds', values.seeds ?? (quick ? '2' : '10'), 2, 100),
+    seeds: values.seeds === undefined ? (quick ? 2 : null) : integer('seeds', values.seeds, 2, 100),
     nets: net === undefined ? [...NETS] : [checkedNet(net)],
     out: folder('out', values.out),
   };
@@ -98,9 +106,8 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
   const backend = NODE_BACKENDS.includes('tensorflow') ? 'tensorflow' : 'wasm';
   await startBackend(backend);
   const before = machine();
-  console.log(`${machineText(before)}; ${backend}; ${count} seeds\n`);
+  console.log(`${machineText(before)}; ${backend}\n`);
   const all = await loadImages();
-  const seeds = Array.from({ length: count }, (_, i) => i + 1);
 
   /** Executes what is not finished. */
   async function finish(title: string, runs: readonly Run[]): Promise<void> {
@@ -124,6 +131,8 @@ async function benchmark({ seeds: count, nets, quick, out }: Options): Promise<v
   const comparisons: Comparison[] = [];
   for (const experiment of experimentsOf(nets, quick)) {
     const tuning = tuningOf(experiment.net, quick);
+    const length = count ?? seedsOf(experiment);
+    const seeds = Array.from({ length }, (_, i) => i + 1);
     await finish(`${titleOf(experiment)}: tuning`, tuningRuns(experiment, tuning));
     const choices = choose(experiment, tuning, finished.outcome);
     await finish(`${titleOf(experiment)}: test`, finalRuns(experiment, choices, seeds));
@@ -157,8 +166,8 @@ function commandOf({ seeds, nets, quick }: Options): string {
   const [net, ...others] = nets;
   const parts = [
     ...(quick ? ['--quick'] : []),
-    `--seeds ${seeds}`,
+    ...(seeds === null ? [] : [`--seeds ${seeds}`]),
     ...(others.length === 0 ? [`--net ${net}`] : []),
   ];
-  return `npm run bench:accuracy -- ${parts.join(' ')}`;
+  return ['npm run bench:accuracy', ...(parts.length > 0 ? ['--', ...parts] : [])].join(' ');
 }

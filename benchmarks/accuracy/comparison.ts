@@ -14,7 +14,7 @@ import {
 import { mean } from '../../examples/demo/statistics.js';
 import { markdown } from '../markdown.js';
 import {
-  METHODS,
+  methodsOf,
   SWA_NAME,
   titleOf,
   type Candidate,
@@ -60,7 +60,8 @@ export type Outcomes = (run: Run) => Outcome;
 
 /** The runs that tuning needs: what methods share is run once. */
 export function tuningRuns(experiment: Experiment, tuning: Tuning): Run[] {
-  const candidates = METHODS.filter(isTuned).flatMap(({ from }) => from(tuning));
+  const methods = methodsOf(experiment).filter(isTuned);
+  const candidates = methods.flatMap(({ from }) => from(tuning));
   return runsOf(experiment, tuning.seeds, candidates, 'validation');
 }
 
@@ -95,7 +96,7 @@ function runsOf(
 export function choose(experiment: Experiment, tuning: Tuning, outcomes: Outcomes): Choice[] {
   const runs = tuningRuns(experiment, tuning);
   const choices: Choice[] = [];
-  for (const { name, from, likeSwa } of METHODS) {
+  for (const { name, from, likeSwa } of methodsOf(experiment)) {
     if (!likeSwa) {
       const errors = from(tuning).map((candidate) => ({
         ...candidate,
@@ -130,7 +131,8 @@ export function compare(
   const choices = choose(experiment, tuning, outcomes);
   const runs = finalRuns(experiment, choices, seeds);
   const swa = scoresOf(runs, swaOf(choices), outcomes);
-  const candidates = METHODS.filter(isTuned).flatMap(({ name, from }) =>
+  const tuned = methodsOf(experiment).filter(isTuned);
+  const candidates = tuned.flatMap(({ name, from }) =>
     from(tuning).map((candidate) => ({ ...candidate, method: name })),
   );
   return {

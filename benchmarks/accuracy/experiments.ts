@@ -57,6 +57,8 @@ export interface Method {
   from: (tuning: Tuning) => Candidate[];
   /** Not tuned by itself: at the rate of {@link SWA_NAME}. */
   likeSwa?: boolean;
+  /** Left out at the long budget, which takes hours. */
+  shortOnly?: boolean;
 }
 
 /** With each of the rates, or so many times them. */
@@ -74,17 +76,31 @@ export const METHODS: readonly Method[] = [
     from: (tuning) => tuning.decays.flatMap((decay) => tried('constant', `ema ${decay}`)(tuning)),
   },
   { name: 'SGD, decayed to zero', from: tried('decayed', 'last') },
-  { name: 'SGD, cosine to zero', from: tried('cosine', 'last') },
+  { name: 'SGD, cosine to zero', from: tried('cosine', 'last'), shortOnly: true },
   // Without momentum, which makes a rate ten times as much.
-  { name: 'ScheduleFree', from: tried('schedule-free', 'last', 10) },
-  { name: 'Lookahead, decayed to zero', from: tried('lookahead', 'last') },
+  { name: 'ScheduleFree', from: tried('schedule-free', 'last', 10), shortOnly: true },
+  { name: 'Lookahead, decayed to zero', from: tried('lookahead', 'last'), shortOnly: true },
   { name: "SWA's last iterate", from: tried('constant', 'last'), likeSwa: true },
 ];
 
 /** The shorter of a net's budgets, in epochs; the longer one is three times it. */
 const SHORT: Record<Net, number> = { dense: 30, conv: 16 };
 
-/** The experiments with some nets, the short ones first. */
+function isLong({ net, epochs }: Experiment): boolean {
+  return epochs > SHORT[net];
+}
+
+/** What is compared in an experiment. */
+export function methodsOf(experiment: Experiment): readonly Method[] {
+  return METHODS.filter(({ shortOnly }) => !shortOnly || !isLong(experiment));
+}
+
+/** How many seeds an experiment has by default. */
+export function seedsOf(experiment: Experiment): number {
+  return isLong(experiment) ? 6 : 10;
+}
+
+/** The experiments with some nets, the short ones first; the long budget is the convolutional net's alone. */
 export function experimentsOf(nets: readonly Net[], quick: boolean): Experiment[] {
   if (quick) {
     const images = { train: 320, validation: 100, test: 300 };
@@ -92,12 +108,14 @@ export function experimentsOf(nets: readonly Net[], quick: boolean): Experiment[
   }
   const images = { train: 3500, validation: 500, test: 10000 };
   return [1, 3].flatMap((times) =>
-    nets.flatMap((net) =>
-      [0.2, 0].map((noise) => {
-        const width = net === 'dense' ? 64 : 8;
-        return { net, width, noise, epochs: times * SHORT[net], images };
-      }),
-    ),
+    nets
+      .filter((net) => times === 1 || net === 'conv')
+      .flatMap((net) =>
+        [0.2, 0].map((noise) => {
+          const width = net === 'dense' ? 64 : 8;
+          return { net, width, noise, epochs: times * SHORT[net], images };
+        }),
+      ),
   );
 }
 

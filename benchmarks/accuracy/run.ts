@@ -14,6 +14,7 @@ import {
   Lookahead,
   ScheduleFree,
   sequence,
+  SWA,
   WeightHistory,
   type Schedule,
 } from 'tfjs-swa';
@@ -104,7 +105,9 @@ export function rateOf(way: Way, rate: number, steps: number): Schedule {
 function optimizerOf(way: Way, rate: number): tf.Optimizer {
   if (way === 'schedule-free') return new ScheduleFree(tf.train.sgd(rate));
   const momentum = tf.train.momentum(rate, MOMENTUM);
-  return way === 'lookahead' ? new Lookahead(momentum) : momentum;
+  // Never averaged, SWA is the plain optimizer, and frees what tfjs's own leaves (momentum_optimizer.ts,
+  // 4.22, `dispose`).
+  return way === 'lookahead' ? new Lookahead(momentum) : new SWA(momentum);
 }
 
 class Training {

@@ -13,11 +13,11 @@ describe("accuracy benchmark: TensorFlow's own kernels in a training step", () =
       const model = createNet(experiment, 1);
       const next = random(1);
       const x = own(tf.tensor3d(Float32Array.from({ length: 7 * 196 }, next), [7, 14, 14]));
-      const y = own(tf.oneHot([0, 3, 3, 9, 1, 5, 7], 10) as tf.Tensor2D);
+      const y = own(tf.oneHot([0, 3, 3, 9, 1, 5, 7], 10, 1, 0, 'float32') as tf.Tensor2D);
       const variables = trainableVariables(model);
       // Scales and shifts other than 1 and 0, so that each has its part in what comes before it.
       for (const variable of variables.filter(({ shape }) => shape.length === 1)) {
-        variable.assign(tf.tidy(() => tf.tensor1d(Array.from({ length: variable.size }, next))));
+        tf.tidy(() => variable.assign(tf.tensor1d(Array.from({ length: variable.size }, next))));
       }
       const gradients = async (loss: typeof trainingLoss) => {
         const { value, grads } = tf.variableGrads(() => loss(model, x, y), variables);
