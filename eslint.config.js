@@ -59,10 +59,11 @@ export default defineConfig(
     },
   },
   {
-    // The door for Node, `tfjs-swa/node`.
+    // The door for Node, `tfjs-swa/node`, and the command.
     files: [
       'lib/node.ts',
-      'lib/checkpoint/{atomic_write,file_errors,file_system,temporary_files}.ts',
+      'lib/checkpoint/{atomic_write,file_errors,file_system,safetensors_file,temporary_files}.ts',
+      'lib/cli/**',
     ],
     rules: {
       'no-restricted-imports': ['error', { patterns: [lowerDoors] }],

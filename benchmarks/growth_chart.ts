@@ -9,7 +9,7 @@ import {
   WIDTH,
   LINE_LABEL,
 } from '../examples/demo/chart_style.js';
-import { spreadLabels } from '../examples/demo/charts.js';
+import { spreadLabels } from '../examples/demo/chart_parts.js';
 import type { Growth, GrowthPoint } from './growth.js';
 
 interface Look {

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what averaging costs and earns by its kernels, what the wrapper costs a step and a whole training, and what a
- * checkpoint costs, with the goals beside.
+ * checkpoint and the command cost, with the goals beside.
  *
  *   --quick         few rounds and a model of a sixteenth of the size
  *   --backend NAME  cpu, wasm or tensorflow; default: all that are there
@@ -14,6 +14,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { NODE_BACKENDS, startBackend } from './backends.js';
 import { benchCheckpoint } from './checkpoint.js';
+import { benchCommand } from './command.js';
 import { render } from '../examples/demo/render.js';
 import { benchGrowth, type Growth, type GrowthPoint } from './growth.js';
 import { growthChart } from './growth_chart.js';
@@ -55,6 +56,7 @@ try {
   }
   const [name, width] = values.quick ? ['ResNet-50 / 16', 16] : ['ResNet-50', 64];
   rows.push(...(await benchCheckpoint(`${name} with Adam`, resnet50Shapes(width), rounds)));
+  rows.push(...(await benchCommand(values.quick ? 4 : 100, rounds)));
   console.log(table(rows));
   if (values.growth) await drawGrowth(growth);
   const grown = values.growth ? { growth } : {};

@@ -1,7 +1,7 @@
 /** Builds `dist` from `lib`: ESM file by file, CJS as one file a door, and the types beside each. */
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.dirname(import.meta.dirname);
@@ -13,6 +13,7 @@ const files = readdirSync('lib', { recursive: true, encoding: 'utf8' });
 const sources = files.filter((file) => file.endsWith('.ts')).map((file) => `lib/${file}`);
 // One file for each of lib: a bundler leaves out the files whose exports nobody uses.
 await build({ entryPoints: sources, outdir: 'dist/esm', outbase: 'lib', format: 'esm', target });
+chmodSync('dist/esm/cli/main.js', 0o755); // package.json's bin
 await build({
   entryPoints: ['index', 'node', 'register', 'wasm_conv_gradient'].map((name) => `lib/${name}.ts`),
   outdir: 'dist/cjs',

@@ -13,7 +13,7 @@ export const ROOM = { left: 68, top: 78, right: 170, bottom: 56 };
 export const TITLE_X = -46;
 
 /** Colours of Okabe and Ito, which colour-blind people can tell apart. */
-export const COLOURS = { decay: '#0072B2', constant: '#000000', swa: '#D55E00' };
+export const COLOURS = { decay: '#0072B2', constant: '#000000', swa: '#D55E00', other: '#007A59' };
 
 export const FONT = 'DejaVu Sans, Verdana, sans-serif';
 

@@ -4,30 +4,26 @@
  */
 import type { TopLevelSpec } from 'vega-lite';
 import {
-  COLOURS,
-  CONFIG,
-  heading,
-  HEIGHT,
-  ROOM,
-  TITLE_X,
-  WIDTH,
-  LINE_LABEL,
-} from './chart_style.js';
+  endLabels,
+  ERROR_TITLE,
+  headingLayers,
+  overSeeds,
+  paddedRange,
+  seedsText,
+  spreadLabels,
+  toVegaLite,
+} from './chart_parts.js';
+import { COLOURS, TITLE_X } from './chart_style.js';
 import { last } from './report.js';
 import { NAMES } from './method.js';
 import { LOW_RATE, type Schedule } from './schedule.js';
-import { mean } from './statistics.js';
-import type { EpochScore, SeedScores } from './training.js';
+import type { SeedScores } from './training.js';
+import { chosenOf } from './windows.js';
 
-/** A place for a line's label: where the line ends, and where the label goes. */
-interface EndLabel {
-  label: string;
-  colour: string;
-  x: number;
-  y: number;
-}
-
-/** Test error by epoch, mean and range over seeds, for the three series. */
+/**
+ * Test error by epoch, mean and range over seeds, for three series; with `swa` at the end also that of
+ * the chosen average.
+ */
 export function errorChart(
   runs: readonly SeedScores[],
   { epochs, half, method, swaEpochs }: Schedule,
@@ -43,14 +39,28 @@ export function errorChart(
     },
     { label: 'SGD with decay', colour: COLOURS.decay, of: branch },
     {
-      label:
-        method === 'cyclic'
-          ? 'SWA at a\ncyclic rate'
-          : `${NAMES[method].average}: running\naverage`,
-      colour: COLOURS.swa,
+      label: {
+        swa: 'SWA, once\nan epoch',
+        ema: 'EMA: running\naverage',
+        cyclic: 'SWA at a\ncyclic rate',
+      }[method],
+      colour: method === 'swa' ? COLOURS.other : COLOURS.swa,
       of: ({ curves }: SeedScores) => curves.average,
     },
-  ].map(({ label, colour, of }) => ({ label, colour, points: overSeeds(runs.map(of)) }));
+    ...(method === 'swa'
+      ? [
+          {
+            label: '● start chosen',
+            colour: COLOURS.swa,
+            of: ({ windows }: SeedScores) => [{ ...chosenOf(windows).test, epoch: epochs }],
+          },
+        ]
+      : []),
+  ].map(({ label, colour, of }) => {
+    const spreads = overSeeds(runs.map((run) => of(run).map(({ error }) => error)));
+    const points = of(runs[0]!).map(({ epoch }, i) => ({ epoch, ...spreads[i]! }));
+    return { label, colour, points };
+  });
   const points = series.flatMap(({ label, colour, points }) =>
     points.map((point) => ({ ...point, label, colour })),
   );
@@ -63,7 +73,7 @@ export function errorChart(
     type: 'quantitative',
     scale: { domain: [low, high], nice: false, zero: false },
     axis: { titleX: TITLE_X },
-    title: 'test error (% of the 10,000 test images)',
+    title: ERROR_TITLE,
   } as const;
   const x = epochAxis(epochs);
   const colour = { field: 'colour', type: 'nominal', scale: null } as const;
@@ -71,7 +81,7 @@ export function errorChart(
     data: { values: points },
     layer: [
       ...headingLayers('Test error by epoch', `${seedsText(runs.length)}; ${subtitle}`),
-      ...averagingStarts(half, high),
+      ...averagingStarts(half, high, method === 'swa' ? 'the old start' : undefined),
       {
         mark: { type: 'area', opacity: 0.2 },
         encoding: {
@@ -85,14 +95,14 @@ export function errorChart(
         mark: { type: 'line', strokeWidth: 2.5 },
         encoding: { x, y: { ...y, field: 'mean' }, color: colour },
       },
-      ...(epochs <= 4 || swaEpochs > 1
+      ...(epochs <= 4 || swaEpochs > 1 || method === 'swa'
         ? [
             {
               // A line through few values, or a single one.
               data: {
                 values: points.filter(({ colour }) => epochs <= 4 || colour === COLOURS.swa),
               },
-              mark: { type: 'point', filled: true, opacity: 1 } as const,
+              mark: { type: 'point', filled: true, opacity: 1, size: 60 } as const,
               encoding: { x, y: { ...y, field: 'mean' }, color: colour },
             },
           ]
@@ -102,7 +112,7 @@ export function errorChart(
   });
 }
 
-/** Learning rate by epoch of both runs, with the moments of the method's average. */
+/** Learning rate by epoch of both runs, with the moments that the method averages. */
 export function rateChart(
   { epochs, half, stepsPerEpoch, decayingRate, averagedRate, method, swaEpochs }: Schedule,
   rate: number,
@@ -153,12 +163,14 @@ export function rateChart(
         ]
       : [
           at('constant rate', COLOURS.constant, 1),
-          method === 'ema'
-            ? at('━ EMA averages,\nat every step', COLOURS.swa, 0.9)
-            : at('● SWA averages', COLOURS.swa, 0.94),
+          at(`━ ${NAMES[method].average} averages,\nat every step`, COLOURS.swa, 0.9),
         ]),
     at('SGD with decay:\nto 1 % at 90 %\nof the run', COLOURS.decay, 0.18),
   ];
+  const lines = {
+    mark: { type: 'line', strokeWidth: 2.5 },
+    encoding: { x, y, color: { field: 'colour', type: 'nominal', scale: null } },
+  } as const;
   return toVegaLite({
     data: { values },
     layer: [
@@ -166,52 +178,38 @@ export function rateChart(
         'Learning rate by epoch',
         `one epoch is ${stepsPerEpoch} steps; both runs share the first half`,
       ),
-      ...averagingStarts(half, rate * 1.2),
-      {
-        mark: { type: 'line', strokeWidth: 2.5 },
-        encoding: { x, y, color: { field: 'colour', type: 'nominal', scale: null } },
-      },
-      method === 'ema'
-        ? {
-            // A dot a step would be a line too, so it is one, from the first step averaged.
-            data: {
-              values: [half + 1 / stepsPerEpoch, epochs].map((epoch) => ({ epoch, rate })),
+      ...(method === 'swa' ? [] : averagingStarts(half, rate * 1.2)),
+      ...(method === 'cyclic'
+        ? [
+            lines,
+            {
+              data: { values: moments },
+              mark: {
+                type: 'point',
+                filled: true,
+                size: 60,
+                color: COLOURS.swa,
+                opacity: 1,
+              } as const,
+              encoding: { x, y },
             },
-            mark: { type: 'line', strokeWidth: 7, color: COLOURS.swa },
-            encoding: { x, y },
-          }
-        : {
-            data: { values: moments },
-            mark: { type: 'point', filled: true, size: 60, color: COLOURS.swa, opacity: 1 },
-            encoding: { x, y },
-          },
+          ]
+        : [
+            {
+              // A dot a step would be a line too, so it is one, from the first step averaged.
+              data: {
+                values: [(method === 'ema' ? half : 0) + 1 / stepsPerEpoch, epochs].map(
+                  (epoch) => ({ epoch, rate }),
+                ),
+              },
+              mark: { type: 'line', strokeWidth: 9, color: COLOURS.swa } as const,
+              encoding: { x, y },
+            },
+            lines,
+          ]),
       endLabels(ends, x, { ...y, field: 'y' }, epochs),
     ],
   });
-}
-
-/** Mean, least and greatest test error over seeds, by epoch. */
-export function overSeeds(curves: readonly EpochScore[][]) {
-  return curves[0]!.map(({ epoch }, i) => {
-    const errors = curves.map((curve) => curve[i]!.error);
-    return { epoch, mean: mean(errors), low: Math.min(...errors), high: Math.max(...errors) };
-  });
-}
-
-/** Moves labels up or down, as little as keeps them `gap` apart. */
-export function spreadLabels<T extends { y: number }>(labels: readonly T[], gap: number): T[] {
-  const sorted = [...labels].sort((a, b) => a.y - b.y).map((label) => ({ ...label }));
-  // Neighbours that are too near share the move; some rounds settle chains of them.
-  for (let round = 0; round < 100; round++) {
-    sorted.forEach((upper, i) => {
-      const lower = sorted[i - 1];
-      const missing = lower ? gap - (upper.y - lower.y) : 0;
-      if (missing <= 0) return;
-      lower!.y -= missing / 2;
-      upper.y += missing / 2;
-    });
-  }
-  return sorted;
 }
 
 function epochAxis(epochs: number) {
@@ -220,18 +218,11 @@ function epochAxis(epochs: number) {
     type: 'quantitative',
     scale: { domain: [0, epochs], nice: false },
     axis: { tickMinStep: 1, tickCount: 6, format: 'd' },
-    title: 'epoch (passes over the 4,000 training images)',
+    title: 'epoch (passes over the 3,500 training images)',
   } as const;
 }
 
-function headingLayers(title: string, subtitle: string) {
-  return heading(title, [subtitle]).map((text) => ({
-    data: { values: [{}] },
-    mark: { type: 'text', align: 'left', baseline: 'alphabetic', ...text } as const,
-  }));
-}
-
-function averagingStarts(half: number, y: number) {
+function averagingStarts(half: number, y: number, text = 'averaging starts') {
   const data = { values: [{ epoch: half, y }] };
   const x = { field: 'epoch', type: 'quantitative' } as const;
   return [
@@ -246,50 +237,9 @@ function averagingStarts(half: number, y: number) {
         dy: 4,
         fontSize: 13,
         color: '#444',
-        text: 'averaging starts',
+        text,
       } as const,
       encoding: { x, y: { field: 'y', type: 'quantitative' } as const },
     },
   ];
-}
-
-function endLabels<X extends object, Y extends object>(
-  labels: EndLabel[],
-  x: X,
-  y: Y,
-  epochs: number,
-) {
-  return {
-    data: { values: labels.map((label) => ({ ...label, epoch: epochs })) },
-    mark: { ...LINE_LABEL, lineBreak: '\n' },
-    encoding: {
-      x,
-      y,
-      text: { field: 'label' },
-      color: { field: 'colour', type: 'nominal', scale: null } as const,
-    },
-  };
-}
-
-function paddedRange(values: number[]): [number, number] {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  const margin = Math.max((most - least) * 0.06, 0.5);
-  return [Math.max(0, least - margin), Math.min(100, most + margin)];
-}
-
-function seedsText(seeds: number): string {
-  return seeds === 1 ? 'one seed' : `mean of ${seeds} seeds, band from the lowest to the highest`;
-}
-
-function toVegaLite(spec: object): TopLevelSpec {
-  const full = {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    autosize: 'none',
-    width: WIDTH - ROOM.left - ROOM.right,
-    height: HEIGHT - ROOM.top - ROOM.bottom,
-    padding: ROOM,
-    config: CONFIG,
-    ...spec,
-  };
-  return full as TopLevelSpec;
 }

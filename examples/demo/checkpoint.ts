@@ -37,7 +37,7 @@ interface Kept {
 }
 
 /** What such a file says of itself; the last figure grows when the state's fields change. */
-const KIND = 'tfjs-swa demo 2';
+const KIND = 'tfjs-swa demo 3';
 
 /** What a new run begins with. */
 export function newState(): DemoState {

@@ -37,6 +37,16 @@ export function decodeImages(bytes: Uint8Array): { train: Images; test: Images }
   return { train: images(TRAIN, trainLabels), test: images(TEST, testLabels) };
 }
 
+/** The first so many images, and the others. */
+export function splitImages({ count, pixels, labels }: Images, first: number): [Images, Images] {
+  const part = (from: number, to: number): Images => ({
+    count: to - from,
+    pixels: pixels.subarray(from * PIXELS, to * PIXELS),
+    labels: labels.subarray(from, to),
+  });
+  return [part(0, first), part(first, count)];
+}
+
 /**
  * Labels of which a fraction, at random places, is drawn anew from all classes (so a tenth of those
  * stay right by chance).

@@ -8,11 +8,14 @@ import type { DemoOptions } from './options.js';
 import { shuffledIndices } from './random.js';
 import { BATCH, MOMENTUM, RATE, type Schedule } from './schedule.js';
 import { trainStep, type Phase } from './training.js';
+import { windowsOf } from './windows.js';
 
 /** Seconds by part of the work. */
 export interface Estimate {
   /** One epoch with all that is measured after it. */
   epoch: Record<Phase, number>;
+  /** One window, of which the best is chosen. */
+  window: number;
   /** One row of the error plane. */
   row: number;
   charts: number;
@@ -48,15 +51,25 @@ export async function estimateSeconds(
     // How often the average is measured, and one time more for the other one.
     const measurings = (epochs - half) / swaEpochs + 1;
     const plain = stepsPerEpoch * stepSeconds + evaluation;
+    const shared = plain + stepsPerEpoch * averaging;
     const epoch = {
-      shared: plain,
-      averaged: plain + stepsPerEpoch * averaging + (measurings * measuring) / (epochs - half),
+      shared,
+      averaged: shared + stepsPerEpoch * averaging + (measurings * measuring) / (epochs - half),
       decay: plain,
     };
     const { columns, rows } = gridSize(grid);
     const row = columns * measuring;
-    const run = half * epoch.shared + (epochs - half) * (epoch.averaged + epoch.decay);
-    return { epoch, row, charts: CHARTS, total: seeds * run + rows * row + CHARTS };
+    const run =
+      half * epoch.shared +
+      (epochs - half) * (epoch.averaged + epoch.decay) +
+      windowsOf(epochs) * measuring;
+    return {
+      epoch,
+      window: measuring,
+      row,
+      charts: CHARTS,
+      total: seeds * run + rows * row + CHARTS,
+    };
   } finally {
     ema.dispose();
     optimizer.dispose();

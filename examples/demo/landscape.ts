@@ -32,7 +32,7 @@ export interface Landscape {
   average: Point;
   decay: Point;
   start: Point;
-  /** The iterates that were averaged, one an epoch from the start on, projected onto the plane. */
+  /** The iterates of the run that is averaged, one an epoch from the start on, projected onto the plane. */
   path: Point[];
 }
 

@@ -13,6 +13,7 @@ import {
   type Setting,
 } from './checkpoint.js';
 import { estimateSeconds, type Estimate } from './estimate.js';
+import { splitImages } from './data.js';
 import { gridSize, measureLandscape } from './landscape.js';
 import { NAMES } from './method.js';
 import { commandOf, HELP, parseOptions, UsageError, type DemoOptions } from './options.js';
@@ -24,7 +25,12 @@ import { render } from './render.js';
 import { sentenceOf, summarize, tableOf, wrapped } from './report.js';
 import { resultsOf } from './results.js';
 import { LOW_RATE, makeSchedule, RATE, type Schedule } from './schedule.js';
+import { startChart } from './start_chart.js';
 import { planOf, runSeed, type EpochReport } from './training.js';
+import { windowsOf } from './windows.js';
+
+/** Images of the training set that are not trained on: they choose where averaging starts. */
+const VALIDATION = 500;
 
 let stopProgress = () => {};
 /** What one who stops the demo is told, and what has to be done before. */
@@ -79,7 +85,8 @@ async function demo(options: DemoOptions): Promise<void> {
   const state = kept ?? newState();
   const before = state.seconds;
   const { finished } = state;
-  const { train, test } = await loadImages();
+  const { train: all, test } = await loadImages();
+  const [train, validation] = splitImages(all, all.count - VALIDATION);
   const schedule = makeSchedule(epochs, train.count, method);
   const estimate = await estimateSeconds(options, schedule, train, test);
   const noiseText = `${Number((100 * noise).toFixed(2))} % random labels`;
@@ -88,12 +95,13 @@ async function demo(options: DemoOptions): Promise<void> {
   say(
     wrapped(
       `${method === 'ema' ? 'An exponential moving average (EMA) of weights' : 'Stochastic Weight Averaging'} on Fashion-MNIST: a net of two hidden layers of ${width} units ` +
-        `with batch normalization learns from ${train.count} images with ${noiseText}, and is ` +
-        `tested on ${test.count}. For each of ${seeds} seed${seeds === 1 ? '' : 's'}:`,
+        `with batch normalization learns from ${train.count} images with ${noiseText}, is judged ` +
+        `on ${VALIDATION} others, and is tested on ${test.count}. For each of ${seeds} seed${seeds === 1 ? '' : 's'}:`,
     ),
     `  1. ${halfText} of SGD at the constant rate ${RATE}, shared by both runs;`,
     `  2. ${halfText} more ${then},`,
-    `     ${moments};`,
+    `     ${moments},`,
+    `     and with 1. by SWA at every step, from a start that the ${VALIDATION} others choose;`,
     `  3. from the end of 1. again, ${halfText} at a rate that decays to 1 %.`,
     'Then the test error is measured on a plane of weight space, and all is drawn.',
     `On the ${backend} backend here this takes about ${durationText(estimate.total)}.`,
@@ -125,6 +133,7 @@ async function demo(options: DemoOptions): Promise<void> {
       noise,
       schedule,
       train,
+      validation,
       test,
       from: state.current,
       onEpoch: (report) =>
@@ -132,6 +141,11 @@ async function demo(options: DemoOptions): Promise<void> {
           estimate.epoch[report.phase],
           `${epochText(seed, report, options)}, loss ${report.loss.toFixed(3)}, ` +
             `test error ${report.error.toFixed(2)} %`,
+        ),
+      onWindow: ({ start, test: { error } }) =>
+        progress.advance(
+          estimate.window,
+          `seed ${seed}/${seeds} averaged from epoch ${start + 1} on, test error ${error.toFixed(2)} %`,
         ),
       onState: async (current) => {
         if (checkpoint === undefined) return;
@@ -164,6 +178,7 @@ async function demo(options: DemoOptions): Promise<void> {
   const sentence = sentenceOf(summary, options);
   const subtitle = `width ${width}, ${noiseText}`;
   const charts = {
+    'averaging-start': startChart(finished, schedule, subtitle),
     'test-error': errorChart(finished, schedule, subtitle),
     'learning-rate': rateChart(schedule, RATE),
     'error-plane': planeChart(landscape, method, subtitle),
@@ -173,7 +188,7 @@ async function demo(options: DemoOptions): Promise<void> {
     const { svg, png } = await render(spec);
     files[`${name}.svg`] = svg;
     files[`${name}.png`] = png;
-    progress.advance(estimate.charts / 3, `drew ${name}`);
+    progress.advance(estimate.charts / Object.keys(charts).length, `drew ${name}`);
     await breathe();
   }
   progress.stop();
@@ -210,11 +225,15 @@ function secondsOf(
   state: DemoState,
   { grid }: DemoOptions,
   schedule: Schedule,
-  { epoch, row }: Estimate,
+  { epoch, window, row }: Estimate,
 ): number {
   const { finished, current, landscape } = state;
   const plan = planOf(schedule);
-  const seconds = (epochs: typeof plan) => epochs.reduce((sum, { phase }) => sum + epoch[phase], 0);
+  const windows = window * windowsOf(schedule.epochs);
+  // The windows are measured after the last epoch that is averaged.
+  const seconds = (epochs: typeof plan) =>
+    epochs.reduce((sum, { phase }) => sum + epoch[phase], 0) +
+    (epochs.length >= schedule.epochs ? windows : 0);
   return (
     finished.length * seconds(plan) +
     seconds(plan.slice(0, current?.record.trained ?? 0)) +

@@ -4,11 +4,17 @@
 export const METHODS = ['swa', 'ema', 'cyclic'] as const;
 
 /**
- * `swa`: the constant rate and the equal average, once an epoch; `ema`: the constant rate and the
- * exponential moving average, at every step; `cyclic`: the paper's cyclic rate and the equal
- * average where a cycle ends.
+ * `swa`: the constant rate and the equal average of every step, from a start that is chosen when
+ * training is over; `ema`: the constant rate and the exponential moving average, at every step of
+ * the second half; `cyclic`: the paper's cyclic rate and the equal average where a cycle ends.
  */
 export type Method = (typeof METHODS)[number];
+
+/**
+ * The averages of a run: from the chosen start; over the second half, the method's and the other one
+ * of SWA's and EMA's.
+ */
+export type AverageName = 'chosen' | 'overHalf' | 'other';
 
 /** What people call a method and its parts; the table's column has room for 35 characters. */
 export interface Names {
@@ -18,8 +24,10 @@ export interface Names {
   short: string;
   /** How the table names the statistics that the last iterate had. */
   oldStatistics: string;
-  /** The other average of the same run, in the table. */
-  other: string;
+  /** The average over the second half of the run, in the pictures. */
+  overHalf: string;
+  /** The other averages of the same run in the table: two of three. */
+  others: Partial<Record<AverageName, string>>;
   /** The learning rate of the run that is averaged. */
   rate: 'constant' | 'cyclic';
   /** The labels of the table's difference, both after bnUpdate. */
@@ -31,7 +39,8 @@ export const NAMES: Record<Method, Names> = {
     average: 'SWA',
     short: 'SWA',
     oldStatistics: "last iterate's BN statistics",
-    other: 'EMA',
+    overHalf: 'SWA, once an epoch',
+    others: { overHalf: 'SWA, once an epoch, second half', other: 'EMA after bnUpdate' },
     rate: 'constant',
     difference: 'SWA after bnUpdate - SGD with decay',
   },
@@ -39,7 +48,11 @@ export const NAMES: Record<Method, Names> = {
     average: 'EMA',
     short: 'EMA',
     oldStatistics: "last iterate's BN statistics",
-    other: 'SWA',
+    overHalf: 'EMA',
+    others: {
+      chosen: 'SWA, every step, start chosen',
+      other: 'SWA, once an epoch, second half',
+    },
     rate: 'constant',
     difference: 'EMA after bnUpdate - SGD with decay',
   },
@@ -47,7 +60,11 @@ export const NAMES: Record<Method, Names> = {
     average: 'SWA at a cyclic rate',
     short: 'SWA at cyclic rate',
     oldStatistics: 'last BN stats',
-    other: 'EMA at cyclic rate',
+    overHalf: 'SWA, where a cycle ends',
+    others: {
+      chosen: 'SWA, every step, start chosen',
+      other: 'EMA at cyclic rate after bnUpdate',
+    },
     rate: 'cyclic',
     difference: 'SWA at cyclic rate - SGD with decay',
   },

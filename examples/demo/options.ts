@@ -11,7 +11,7 @@ export type BackendName = 'wasm' | 'cpu';
 export interface DemoOptions {
   /** How many runs, with the seeds 1, 2, ...; an integer >= 1. */
   seeds: number;
-  /** Epochs of a run, even, >= 2; the second half is averaged. */
+  /** Epochs of a run, even, >= 2; SGD's rate decays in the second half. */
   epochs: number;
   /** Units of each hidden layer, >= 1. */
   width: number;
@@ -59,10 +59,11 @@ with an exponential moving average (EMA), and compares them on test images.
   --checkpoint FILE  keep there how far the run is, see below
   --help          this text
 
-Methods, over the second half of the run:
-  swa             the rate stays constant; an equal average, once an epoch
-  ema             the rate stays constant; an exponential moving average, at every step
-  cyclic          the rate falls in cycles; an equal average, where a cycle ends
+Methods:
+  swa             the rate stays constant; an equal average of every step, whose start is chosen
+                  on 500 images that are not trained on, when training is over
+  ema             the rate stays constant; an exponential moving average over the second half
+  cyclic          the rate falls in cycles in the second half; an equal average, where one ends
 
 With --checkpoint FILE the run is saved after every epoch. Stopped by Ctrl-C or kill and started with
 the same command again, it goes on after the last saved epoch and ends with the same numbers as a

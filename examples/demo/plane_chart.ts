@@ -243,7 +243,7 @@ function labelled({ average, decay, start }: Landscape, name: string) {
     shape,
   });
   return [
-    mark(start, 'start of averaging', COLOURS.constant, 'triangle-up', above),
+    mark(start, 'where the runs part', COLOURS.constant, 'triangle-up', above),
     mark(decay, 'SGD with decay', COLOURS.decay, 'square', above),
     mark(average, name, COLOURS.swa, 'circle', left),
   ];

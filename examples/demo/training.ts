@@ -1,18 +1,24 @@
 /**
  * The runs of one seed: the half that both share, trained once, then from there the run that is
- * averaged, in two ways, and SGD with decay; each from any epoch on. It knows nothing of statistics
+ * averaged, in three ways, and SGD with decay; each from any epoch on. It knows nothing of statistics
  * over seeds, files, pictures or the terminal.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import { AveragedModel, emaAvgFn, LambdaLR, SWA, swaAvgFn } from 'tfjs-swa';
-import type { AveragedModelStateDict, LRSchedulerStateDict, SWAStateDict } from 'tfjs-swa';
+import { AveragedModel, emaAvgFn, LambdaLR, SWA, swaAvgFn, WeightHistory } from 'tfjs-swa';
+import type {
+  AveragedModelStateDict,
+  LRSchedulerStateDict,
+  SWAStateDict,
+  WeightHistoryState,
+} from 'tfjs-swa';
 import { breathe } from './breathe.js';
 import { gatherImages, gatherLabels, noisyLabels, uploaded, type Images } from './data.js';
 import * as net from './model.js';
 import type { Score } from './model.js';
 import { randomNumbers, shuffledIndices } from './random.js';
 import { BATCH, MOMENTUM, RATE, type Schedule } from './schedule.js';
+import { chooseWindow, windowsOf, type Window, type Windows } from './windows.js';
 
 /** A score after some epochs, counted from 1. */
 export interface EpochScore extends Score {
@@ -37,18 +43,20 @@ export interface EpochReport extends TrainedEpoch {
 export interface SeedRun {
   seed: number;
   /**
-   * Test scores by epoch: of the run whose second half is averaged, of SGD with decay, and of the
-   * method's average after bnUpdate, in the epochs that it takes a value.
+   * Test scores by epoch: of the run that is averaged, of SGD with decay, and of the average over the
+   * second half after bnUpdate, in the epochs that it takes a value: SWA's, or EMA's with `ema`.
    */
   curves: { iterates: TrainedEpoch[]; decay: TrainedEpoch[]; average: EpochScore[] };
-  /** The average at the end with the batch-normalization statistics that the last iterate had. */
+  /** The averages of every step of that run, from every start. */
+  windows: Windows;
+  /** The method's average with the batch-normalization statistics that the last iterate had. */
   averageOldStatistics: Score;
-  /** The other average of the same run at the end, after bnUpdate: EMA's, or SWA's with `ema`. */
+  /** The other average over the second half, after bnUpdate: EMA's, or SWA's with `ema`. */
   otherAverage: Score;
   /** SGD with decay at the end with re-estimated statistics, to tell what that alone does. */
   decayReestimated: Score;
   weights: SeedWeights;
-  /** How many values the average holds, and the other one. */
+  /** How many values the average over the second half holds, and the other one. */
   averaged: number;
   otherAveraged: number;
 }
@@ -58,9 +66,10 @@ export type SeedScores = Omit<SeedRun, 'weights'>;
 
 /** Points of weight space that the plane is laid through. */
 export interface SeedWeights {
-  /** Where averaging starts: the end of the shared half. */
+  /** Where the runs part: the end of the shared half. */
   start: Float32Array;
   decay: Float32Array;
+  /** The method's average. */
   average: Float32Array;
   /** The iterates of the run that is averaged, after the start, one an epoch. */
   path: Float32Array[];
@@ -80,7 +89,7 @@ export interface SeedRecord {
 
 type Averages = Pick<
   SeedRun,
-  'averageOldStatistics' | 'otherAverage' | 'averaged' | 'otherAveraged'
+  'windows' | 'averageOldStatistics' | 'otherAverage' | 'averaged' | 'otherAveraged'
 >;
 
 /** All that the runs of one seed need to go on after an epoch as if they had never stopped. */
@@ -92,6 +101,8 @@ export interface SeedState {
   swa: SWAStateDict;
   rates: LRSchedulerStateDict;
   beside: AveragedModelStateDict;
+  /** Every step of that run; `null` once a window of it was chosen. */
+  history: WeightHistoryState | null;
   /** The wrapper of SGD with decay, and its rates once the run has begun. */
   sgd: SWAStateDict;
   decayingRates: LRSchedulerStateDict | null;
@@ -104,8 +115,12 @@ export interface SeedTask {
   noise: number;
   schedule: Schedule;
   train: Images;
+  /** What chooses where averaging starts. */
+  validation: Images;
   test: Images;
   onEpoch: (report: EpochReport) => void;
+  /** Told after each window that was measured. */
+  onWindow?: (window: Window) => void;
   /** Where to go on; default: at the start. */
   from?: SeedState | null;
   /** Told after each epoch but the last how to get the state, and waited for. */
@@ -149,6 +164,7 @@ class SeedTraining {
   };
   /** The images with the labels of this seed. */
   private readonly train: Images;
+  private readonly validation: Images;
   /** The images for what measures, uploaded once. */
   private readonly trainBatches: tf.Tensor[];
   private readonly testBatches: tf.Tensor[];
@@ -158,14 +174,20 @@ class SeedTraining {
   /** A second average of the same run, at these steps: a copy of the weights and no training. */
   private readonly beside: AveragedModel<tfl.LayersModel>;
   private readonly besideEvery: number;
+  /** All steps of the run that is averaged, an epoch a segment, until a window is chosen. */
+  private history: WeightHistory | null;
   /** In manual mode and never averaged, the wrapper is the plain optimizer, with exact resume. */
   private readonly sgd: SWA;
   private decayingRates: LambdaLR | null = null;
 
   constructor(private readonly task: SeedTask) {
     const { seed, width, noise, schedule } = task;
-    const labels = noisyLabels(task.train.labels, noise, randomNumbers(seed));
-    this.train = { ...task.train, labels };
+    const next = randomNumbers(seed);
+    const noisy = (images: Images): Images => ({
+      ...images,
+      labels: noisyLabels(images.labels, noise, next),
+    });
+    [this.train, this.validation] = [noisy(task.train), noisy(task.validation)];
     this.trainBatches = uploaded(task.train, 500);
     this.testBatches = uploaded(task.test, 1000);
     this.model = net.createModel(width, seed);
@@ -184,6 +206,8 @@ class SeedTraining {
     this.rates = new LambdaLR(this.swa, schedule.averagedRate);
     this.beside = new AveragedModel(this.model, { avgFn: other.avgFn });
     this.besideEvery = other.every;
+    const maxSegments = Math.max(2, windowsOf(schedule.epochs));
+    this.history = new WeightHistory(this.model, { maxSegments });
   }
 
   /** Trains the next epoch and measures. Returns what the seed gave after the last one, else `null`. */
@@ -211,24 +235,29 @@ class SeedTraining {
       swa: await this.swa.stateDict(),
       rates: this.rates.stateDict(),
       beside: await this.beside.stateDict(),
+      history: (await this.history?.stateDict()) ?? null,
       sgd: await this.sgd.stateDict(),
       decayingRates: this.decayingRates?.stateDict() ?? null,
     };
   }
 
   /** Takes over a state, before the first epoch. */
-  async load({ record, model, swa, rates, beside, sgd, decayingRates }: SeedState): Promise<void> {
+  async load(state: SeedState): Promise<void> {
+    const { record, model, swa, rates, beside, history, sgd, decayingRates } = state;
     this.record = structuredClone(record);
     net.restore(this.model, model);
     await this.swa.loadStateDict(swa);
     this.rates.loadStateDict(rates);
     await this.beside.loadStateDict(beside);
+    if (history) await this.history!.loadStateDict(history);
+    else this.forgetHistory();
     await this.sgd.loadStateDict(sgd);
     if (decayingRates) this.startDecaying().loadStateDict(decayingRates);
   }
 
   dispose(): void {
     tf.dispose([this.trainBatches, this.testBatches]);
+    this.forgetHistory();
     this.beside.dispose();
     this.sgd.dispose();
     this.swa.dispose();
@@ -249,6 +278,7 @@ class SeedTraining {
       if (phase === 'decay') this.decayingRates!.step();
       else this.afterStep((epoch - 1) * schedule.stepsPerEpoch + i);
     });
+    this.history?.closeSegment();
     const score: TrainedEpoch = { epoch, loss, ...(await this.score(model)) };
     onEpoch({ phase, ...score });
     return score;
@@ -257,6 +287,7 @@ class SeedTraining {
   /** After a step of the run that is averaged, counted from 1. */
   private afterStep(step: number): void {
     this.rates.step();
+    this.history!.update();
     if (step > this.startStep && step % this.besideEvery === 0) this.beside.updateParameters();
   }
 
@@ -279,16 +310,38 @@ class SeedTraining {
   /** At the end of the run that is averaged. */
   private async compareAverages(): Promise<void> {
     const { model, swa, beside } = this;
-    const averageOldStatistics = await this.onAverage(() => this.score(model));
-    const point = await swa.withSwa(() => net.flatWeights(model));
     const otherAverage = await this.scoreReestimated(beside.module);
+    const overHalf = await swa.withSwa(() => net.flatWeights(model));
+    const { windows, chosen } = await this.choose();
+    const point = this.task.schedule.method === 'swa' ? chosen : overHalf;
+    net.setFlatWeights(model, point);
+    const averageOldStatistics = await this.score(model);
     this.record.averages = {
+      windows,
       averageOldStatistics,
       otherAverage,
       averaged: swa.paramGroups[0]!.n_avg,
       otherAveraged: beside.nAveraged,
       point,
     };
+  }
+
+  /** Measures all windows; the model has the last iterate's statistics afterwards, as before. */
+  private async choose(): Promise<{ windows: Windows; chosen: Float32Array }> {
+    const { model, validation, testBatches, trainBatches } = this;
+    const { test, schedule, onWindow = () => {} } = this.task;
+    const data = { train: trainBatches, validation, test, testBatches };
+    const history = this.history!;
+    const windows = await chooseWindow(history, model, schedule.epochs, data, onWindow);
+    const chosen = await net.flatWeights(model);
+    history.swap();
+    this.forgetHistory();
+    return { windows, chosen };
+  }
+
+  private forgetHistory(): void {
+    this.history?.dispose();
+    this.history = null;
   }
 
   /** Back to the end of the shared half, for SGD with decay. */
@@ -313,10 +366,11 @@ class SeedTraining {
     const decay = await net.flatWeights(model);
     const decayReestimated = await this.scoreReestimated(model);
     const averages = record.averages!;
-    const { averageOldStatistics, otherAverage, averaged, otherAveraged } = averages;
+    const { windows, averageOldStatistics, otherAverage, averaged, otherAveraged } = averages;
     return {
       seed: this.task.seed,
       curves: record.curves,
+      windows,
       averageOldStatistics,
       otherAverage,
       decayReestimated,
@@ -363,9 +417,12 @@ export async function trainEpoch(
   for (let i = 0; i < steps; i++) {
     const indices = order.subarray(i * BATCH, (i + 1) * BATCH);
     const loss = trainStep(model, optimizer, images, indices);
-    await onStep(i + 1);
-    sum += (await loss.data())[0]!;
-    loss.dispose();
+    try {
+      await onStep(i + 1);
+      sum += (await loss.data())[0]!;
+    } finally {
+      loss.dispose();
+    }
     await breathe();
   }
   return sum / steps;

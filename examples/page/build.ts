@@ -1,6 +1,6 @@
 /** Writes the page as static files that work from any web server and folder. */
 import { build } from 'esbuild';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,11 +8,15 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Writes the page into a folder, beside whatever else is there. */
-export async function buildPage(folder: string): Promise<void> {
+/**
+ * Writes the page into a folder, beside whatever else is there.
+ *
+ * @param source Where its page.ts, worker.ts, HTML and CSS lie.
+ */
+export async function buildPage(folder: string, source = here): Promise<void> {
   mkdirSync(folder, { recursive: true });
   await build({
-    entryPoints: ['page.ts', 'worker.ts'].map((file) => path.join(here, file)),
+    entryPoints: ['page.ts', 'worker.ts'].map((file) => path.join(source, file)),
     outdir: folder,
     bundle: true,
     format: 'esm',
@@ -23,8 +27,8 @@ export async function buildPage(folder: string): Promise<void> {
     external: ['fs', 'path', 'worker_threads', 'perf_hooks', 'os', 'crypto', 'util'],
     logLevel: 'error',
   });
-  for (const file of ['index.html', 'page.css']) {
-    copyFileSync(path.join(here, file), path.join(folder, file));
+  for (const file of readdirSync(source).filter((name) => /\.(html|css)$/.test(name))) {
+    copyFileSync(path.join(source, file), path.join(folder, file));
   }
   // Not named .gz, which some servers unpack on the way.
   copyFileSync(

@@ -3,7 +3,7 @@
  * where the pictures stand.
  *
  * Not drawn by Vega as the demo's are: bundled without Vega-Lite it has 538 kB (191 kB gzipped) where
- * the page's script has 24 (10), and it makes functions of text, which the page's policy forbids.
+ * the page's script has 31 (13), and it makes functions of text, which the page's policy forbids.
  */
 import type { ErrorPlane } from './error_plane.js';
 import type { Alternative, Draw } from './figure.js';
@@ -13,7 +13,8 @@ import { isAveraged, rateOf, stepsPerEpoch } from './rates.js';
 import type { Checkpoint, EpochPoint } from './run.js';
 import type { Settings } from './settings.js';
 
-type Picture = [draw: Draw, alternative: Alternative];
+/** A drawing, and what it says in words. */
+export type Picture = [draw: Draw, alternative: Alternative];
 
 const X_TITLE = 'epoch';
 
@@ -171,7 +172,8 @@ function nearest({ grid, errors, average, last }: ErrorPlane): string {
   return `It is ${at(average)} near the average and ${at(last)} near the last weights.`;
 }
 
-function padded(values: readonly number[]): [number, number] {
+/** The range of values, in percent, with a margin; all there can be where there are none. */
+export function padded(values: readonly number[]): [number, number] {
   if (values.length === 0) return [0, 100];
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const margin = Math.max((most - least) * 0.12, 1);

@@ -9,11 +9,22 @@ import { claimStorage } from './only_tab.js';
 import type { Checkpoint } from './run.js';
 import { BACKEND_NAMES, BACKENDS, type BackendName, type Settings } from './settings.js';
 import { forget } from './store.js';
+import type { Uncertainty } from './uncertainty.js';
+import type { Windows } from './windows.js';
 
 /** All that the page shows of a run. */
 export interface State {
   /** `offered`: a run that was cut short waits to be gone on with. */
-  phase: 'idle' | 'offered' | 'starting' | 'training' | 'measuring' | 'done' | 'failed';
+  phase:
+    | 'idle'
+    | 'offered'
+    | 'starting'
+    | 'training'
+    | 'choosing'
+    | 'sampling'
+    | 'measuring'
+    | 'done'
+    | 'failed';
   paused: boolean;
   settings: Settings | null;
   /** What runs, or is about to. */
@@ -23,6 +34,8 @@ export interface State {
   /** Steps of the run that are done. */
   done: number;
   ten: Images | null;
+  windows: Windows | null;
+  uncertainty: Uncertainty | null;
   plane: ErrorPlane | null;
 }
 
@@ -35,6 +48,8 @@ export const IDLE: State = {
   checkpoint: null,
   done: 0,
   ten: null,
+  windows: null,
+  uncertainty: null,
   plane: null,
 };
 
@@ -140,9 +155,15 @@ export class Driver {
       const { checkpoint } = news;
       const { epoch, settings } = checkpoint;
       if (this.state.phase === 'starting') this.sayStarted(epoch);
-      this.change({ phase: epoch === settings.epochs ? 'measuring' : 'training', checkpoint });
+      this.change({ phase: epoch === settings.epochs ? 'choosing' : 'training', checkpoint });
     } else if (news.type === 'step') {
       this.change({ done: news.done });
+    } else if (news.type === 'windows') {
+      const { windows } = news;
+      this.change({ windows, ...(windows.chosen !== null && { phase: 'sampling' }) });
+    } else if (news.type === 'uncertainty') {
+      if (news.problem) this.say(news.problem);
+      this.change({ phase: 'measuring', uncertainty: news.uncertainty });
     } else if (news.type === 'plane') {
       this.change({ plane: news.plane });
     } else if (news.type === 'storage') {

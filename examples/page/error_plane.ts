@@ -1,6 +1,6 @@
 /**
- * The test error on the plane through where averaging starts, the last weights and the average of a
- * run. It knows nothing of how the plane is drawn.
+ * The test error on the plane through where the chosen window starts, the last weights and the
+ * average over the window. It knows nothing of how the plane is drawn.
  */
 import { errorsOnGrid } from '../demo/landscape.js';
 import {
@@ -21,7 +21,7 @@ export interface ErrorPlane {
   average: Point;
   last: Point;
   start: Point;
-  /** The weights from the start of averaging on, after each epoch, projected onto the plane. */
+  /** The weights from the start of the window on, after each epoch, projected onto the plane. */
   path: Point[];
 }
 
@@ -32,16 +32,18 @@ export class NoPlane extends Error {}
  * Measures the plane, with statistics of batch normalization re-estimated at every point. The run
  * is over then: its weights are those of the last point.
  *
+ * @param window How many of the last epochs are averaged, and the average's weights.
  * @param onPoint Told after each point what there is so far, and waited for.
- * @throws NoPlane if the three points lie on one line, as they do where the average is of one value.
+ * @throws NoPlane if the three points lie on one line, as they do where the average is of one step.
  */
 export async function measurePlane(
   run: Run,
   checkpoint: Checkpoint,
+  { epochs, average }: { epochs: number; average: Float32Array },
   onPoint: (plane: ErrorPlane) => Promise<void>,
 ): Promise<ErrorPlane> {
-  const path = checkpoint.path.map(({ values }) => values as Float32Array);
-  const [average, last, start] = [await run.average(), path.at(-1)!, path[0]!];
+  const path = checkpoint.path.slice(-1 - epochs).map(({ values }) => values as Float32Array);
+  const [last, start] = [path.at(-1)!, path[0]!];
   const plane = planeOf(average, last, start);
   const points = {
     average: coordinatesOf(plane, average),
@@ -66,8 +68,8 @@ function planeOf(average: Float32Array, last: Float32Array, start: Float32Array)
     return planeThrough(average, last, start);
   } catch {
     throw new NoPlane(
-      'There is no plane to show: where averaging starts, the last weights and the average lie on ' +
-        'one line, as they do where the average is of a single value.',
+      'There is no plane to show: where the window starts, the last weights and the average lie on ' +
+        'one line, as they do where the average is of a single step.',
     );
   }
 }

@@ -19,12 +19,21 @@ export const CLASS_NAMES = [
   'ankle boot',
 ] as const;
 
-/** Fills a list with the images and the guesses; a guess that is wrong says so in words too. */
-export function showGuesses(list: HTMLElement, ten: Images, guesses: Checkpoint['guesses']): void {
+/**
+ * Fills a list with the images and the guesses; a guess that is wrong says so in words too.
+ *
+ * @param averaged What the average is over.
+ */
+export function showGuesses(
+  list: HTMLElement,
+  ten: Images,
+  guesses: Checkpoint['guesses'],
+  averaged: string,
+): void {
   if (list.childElementCount !== ten.count) {
     list.replaceChildren(
       ...Array.from(ten.labels, (label, i) =>
-        html('li', {}, picture(ten, i), html('b', {}, CLASS_NAMES[label]!), html('p'), html('p')),
+        html('li', {}, pictureOf(ten, i), html('b', {}, CLASS_NAMES[label]!), html('p'), html('p')),
       ),
     );
   }
@@ -32,7 +41,7 @@ export function showGuesses(list: HTMLElement, ten: Images, guesses: Checkpoint[
     const [weights, average] = item.querySelectorAll('p');
     const truth = ten.labels[i]!;
     weights!.replaceChildren(...said('now', 'weights', guesses.weights[i], truth));
-    average!.replaceChildren(...said('average', 'average', guesses.average[i], truth));
+    average!.replaceChildren(...said(averaged, 'average', guesses.average[i], truth));
   });
 }
 
@@ -45,7 +54,8 @@ function said(who: string, kind: string, guess: Guess | undefined, truth: number
   return [name, html('span', { class: isRight ? 'what' : 'what wrong' }, text, sure)];
 }
 
-function picture(images: Images, i: number): HTMLCanvasElement {
+/** The image at a place. */
+export function pictureOf(images: Images, i: number): HTMLCanvasElement {
   const label = `Test image of the class ${CLASS_NAMES[images.labels[i]!]!}`;
   const canvas = html('canvas', { width: SIDE, height: SIDE, role: 'img', 'aria-label': label });
   const context = canvas.getContext('2d')!;

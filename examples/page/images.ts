@@ -1,6 +1,6 @@
 /** Fetches the images and cuts them to a run's size. It knows nothing of what they are for. */
 import { decodeImages, SIDE, type Images } from '../demo/data.js';
-import type { Settings } from './settings.js';
+import { HELD_OUT, type Settings } from './settings.js';
 
 /** The file beside this script. Not named .gz, which some servers unpack on the way. */
 const FILE = 'images.bin';
@@ -13,12 +13,20 @@ export async function fetchImages(): Promise<{ train: Images; test: Images }> {
   return decodeImages(new Uint8Array(await new Response(unpacked).arrayBuffer()));
 }
 
-/** The first images of the training and of the test set. */
+/** The images that a run trains on, chooses by and is tested on. */
+export interface RunImages {
+  train: Images;
+  heldOut: Images;
+  test: Images;
+}
+
+/** The first images of the training and of the test set, and the last training images to choose by. */
 export function cutImages(
   { train, test }: { train: Images; test: Images },
   { images, tests }: Settings,
-): { train: Images; test: Images } {
-  return { train: first(train, images), test: first(test, tests) };
+): RunImages {
+  const heldOut = cut(train, train.count - HELD_OUT, train.count);
+  return { train: cut(train, 0, images), heldOut, test: cut(test, 0, tests) };
 }
 
 /** Of each class the first image, in the order of the classes. */
@@ -31,6 +39,10 @@ export function oneOfEach(images: Images): Images {
   return { count: places.length, pixels, labels: Uint8Array.from(places, (_, label) => label) };
 }
 
-function first({ pixels, labels }: Images, count: number): Images {
-  return { count, pixels: pixels.subarray(0, count * SIDE ** 2), labels: labels.slice(0, count) };
+function cut({ pixels, labels }: Images, start: number, end: number): Images {
+  return {
+    count: end - start,
+    pixels: pixels.subarray(start * SIDE ** 2, end * SIDE ** 2),
+    labels: labels.slice(start, end),
+  };
 }

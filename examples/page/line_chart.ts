@@ -2,6 +2,9 @@
 import { axes, linearScale, type Range } from './axes.js';
 import { svg } from './dom.js';
 
+/** A ring goes around another dot. */
+export type Dot = 'circle' | 'diamond' | 'ring';
+
 /** One line, with dots, or without, or dots alone. */
 export interface Series {
   name: string;
@@ -9,7 +12,7 @@ export interface Series {
   kind: string;
   points: readonly { x: number; y: number }[];
   line: boolean;
-  dots: 'circle' | 'diamond' | null;
+  dots: Dot | null;
   /** Not in the legend. */
   silent?: boolean;
 }
@@ -82,7 +85,8 @@ function legend(series: readonly Series[]): SVGGElement {
   return svg('g', { class: 'legend' }, ...entries);
 }
 
-function dot(shape: 'circle' | 'diamond', x: number, y: number): SVGElement {
+function dot(shape: Dot, x: number, y: number): SVGElement {
   if (shape === 'circle') return svg('circle', { cx: x, cy: y, r: 3.5 });
+  if (shape === 'ring') return svg('circle', { class: 'ring', cx: x, cy: y, r: 9 });
   return svg('path', { d: `M${x} ${y - 5.5}l5.5 5.5l-5.5 5.5l-5.5 -5.5z` });
 }

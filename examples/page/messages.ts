@@ -3,6 +3,8 @@ import type { Images } from '../demo/data.js';
 import type { ErrorPlane } from './error_plane.js';
 import type { Checkpoint } from './run.js';
 import type { BackendName, Settings } from './settings.js';
+import type { Uncertainty } from './uncertainty.js';
+import type { Windows } from './windows.js';
 
 /** From the page to the worker. */
 export type Order =
@@ -31,6 +33,10 @@ export type News =
   | { type: 'epoch'; checkpoint: Checkpoint }
   /** The checkpoint could not be kept or read. */
   | { type: 'storage'; problem: string }
+  /** So many windows are measured, or all, and one is chosen. */
+  | { type: 'windows'; windows: Windows }
+  /** What samples of the weights say; where there are none, why. */
+  | { type: 'uncertainty'; uncertainty: Uncertainty | null; problem: string | null }
   /** So much of the plane is measured. */
   | { type: 'plane'; plane: ErrorPlane }
   /** All is done; where there is no plane, why. */

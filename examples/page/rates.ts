@@ -18,7 +18,18 @@ export function rateOf(settings: Settings): Schedule {
   return start === 0 ? cycles : sequence([[constant(RATE), start * steps], cycles]);
 }
 
-/** Whether the weights go into the average after an epoch, counted from 1. */
+/** The most deviations of the weights that SWAG keeps, as in Maddox et al. 2019, section 5. */
+export const COLUMNS = 20;
+
+/** Whether SWAG takes the weights after a step, counted from 1: evenly, where it can {@link COLUMNS} times. */
+export function isSampled(settings: Settings, step: number): boolean {
+  const steps = stepsPerEpoch(settings);
+  const first = settings.start * steps;
+  const every = Math.max(1, Math.floor((settings.epochs * steps - first) / COLUMNS));
+  return step > first && (step - first) % every === 0;
+}
+
+/** Whether the weights go into the running average after an epoch, counted from 1. */
 export function isAveraged({ start, every }: Settings, epoch: number): boolean {
   return epoch > start && (epoch - start) % every === 0;
 }

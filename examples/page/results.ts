@@ -2,11 +2,16 @@
 import type { TensorData } from 'tfjs-swa';
 import type { ErrorPlane } from './error_plane.js';
 import { CLASS_NAMES } from './guesses.js';
+import { SHARES } from './noise.js';
 import type { Checkpoint, Guess } from './run.js';
+import type { Uncertainty } from './uncertainty.js';
+import type { Windows } from './windows.js';
 
 /** The file's text. Errors are in percent, likelihoods in nats, distances in weight space. */
 export function resultsOf(
   { settings, curve, guesses, model, optimizer }: Checkpoint,
+  { all, chosen }: Windows,
+  uncertainty: Uncertainty | null,
   plane: ErrorPlane | null,
   said: readonly string[],
 ): string {
@@ -21,6 +26,12 @@ export function resultsOf(
       weights: named(guesses.weights)[i],
       average: named(guesses.average)[i],
     })),
+    windows: {
+      chosen,
+      all: all.map(({ guesses, ...window }) => ({ ...window, tenImages: named(guesses) })),
+    },
+    /** By share of noise in percent, image and class. */
+    uncertainty: uncertainty && { noise: SHARES, ...uncertainty },
     averaged: optimizer.param_groups[0]?.n_avg ?? 0,
     /** Two runs that are the same bit for bit have the same. */
     fingerprints: { weightsAndStatistics: fingerprint(model), average: fingerprint(averages) },

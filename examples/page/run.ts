@@ -3,13 +3,17 @@
  * elsewhere as if it had never stopped. It knows nothing of workers, storage or the page.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {
   LambdaLR,
   SWA,
+  SWAG,
+  WeightHistory,
   type LRSchedulerStateDict,
+  type SWAGStateDict,
   type SWAStateDict,
   type TensorData,
+  type WeightHistoryState,
 } from 'tfjs-swa';
 import { batchesOf, CLASSES, noisyLabels, type Images } from '../demo/data.js';
 import * as net from '../demo/model.js';
@@ -17,8 +21,8 @@ import type { Score } from '../demo/model.js';
 import { randomNumbers, shuffledIndices } from '../demo/random.js';
 import { MOMENTUM, RATE } from '../demo/schedule.js';
 import { trainEpoch } from '../demo/training.js';
-import { cutImages, oneOfEach } from './images.js';
-import { isAveraged, rateOf } from './rates.js';
+import { cutImages, oneOfEach, type RunImages } from './images.js';
+import { COLUMNS, isAveraged, isSampled, rateOf, stepsPerEpoch } from './rates.js';
 import type { BackendName, Settings } from './settings.js';
 
 /** Units of the two hidden layers. */
@@ -43,7 +47,7 @@ export interface Guess {
 }
 
 /** The version of {@link Checkpoint}. */
-export const VERSION = 1;
+export const VERSION = 3;
 
 /** All that a run is made of, after some epochs; plain data. */
 export interface Checkpoint {
@@ -58,7 +62,11 @@ export interface Checkpoint {
   model: TensorData[];
   optimizer: SWAStateDict;
   rate: LRSchedulerStateDict;
-  /** The weights where averaging starts, then after each epoch. */
+  /** The average of the weights of each epoch, after every step of it. */
+  history: WeightHistoryState;
+  /** Mean and spread of the weights after averaging starts. */
+  swag: SWAGStateDict;
+  /** The weights at the start, then after each epoch. */
   path: TensorData[];
 }
 
@@ -66,7 +74,13 @@ export interface Checkpoint {
 export interface Run {
   readonly settings: Settings;
   readonly model: tfl.Sequential;
-  readonly images: { train: Images; test: Images };
+  readonly images: RunImages;
+  /** Of each class a test image. */
+  readonly ten: Images;
+  /** The weights after every step, a segment an epoch. */
+  readonly history: WeightHistory;
+  /** Some of the weights after averaging starts; its model gives probabilities. */
+  readonly swag: SWAG;
   epoch(): number;
   /**
    * Trains an epoch and measures.
@@ -75,8 +89,6 @@ export interface Run {
    */
   advance(onStep: (step: number) => Promise<void>): Promise<void>;
   checkpoint(): Promise<Checkpoint>;
-  /** The weights of the average. */
-  average(): Promise<Float32Array>;
   dispose(): void;
 }
 
@@ -93,9 +105,14 @@ export async function startRun(
   from: Checkpoint | null,
 ): Promise<Run> {
   const { seed } = settings;
-  const images = cutImages(all, settings);
-  const labels = noisyLabels(images.train.labels, settings.noise / 100, randomNumbers(seed));
-  const train = { ...images.train, labels };
+  const random = randomNumbers(seed);
+  const noisy = (images: Images) => ({
+    ...images,
+    labels: noisyLabels(images.labels, settings.noise / 100, random),
+  });
+  const { train: clean, heldOut, test } = cutImages(all, settings);
+  const train = noisy(clean);
+  const images = { train, heldOut: noisy(heldOut), test };
   const ten = oneOfEach(all.test);
 
   const model = net.createModel(WIDTH, seed);
@@ -103,6 +120,12 @@ export async function startRun(
     paramGroups: [{ params: net.trainableVariables(model) }],
   });
   const rate = new LambdaLR(swa, rateOf(settings));
+  const probabilities = tfl.layers.softmax().apply(model.outputs) as tfl.SymbolicTensor;
+  const swag = new SWAG(tfl.model({ inputs: model.inputs, outputs: probabilities }), {
+    maxRank: COLUMNS,
+  });
+  const steps = stepsPerEpoch(settings);
+  const history = new WeightHistory(model, { maxSegments: settings.epochs });
   const point = async () => asTensorData(await net.flatWeights(model), epoch);
   let epoch = 0;
   let curve: EpochPoint[] = [];
@@ -115,8 +138,10 @@ export async function startRun(
     );
     await swa.loadStateDict(from.optimizer);
     rate.loadStateDict(from.rate);
+    await history.loadStateDict(from.history);
+    await swag.loadStateDict(from.swag);
     ({ epoch, curve, guesses, path } = from);
-  } else if (settings.start === 0) {
+  } else {
     path = [await point()];
   }
 
@@ -132,26 +157,32 @@ export async function startRun(
   return {
     settings,
     model,
-    images: { train, test: images.test },
+    images,
+    ten,
+    history,
+    swag,
     epoch: () => epoch,
     async advance(onStep) {
       const next = epoch + 1;
       const order = shuffledIndices(train.count, randomNumbers(seed * 100_003 + next));
       const loss = await trainEpoch(model, swa, train, order, (step) => {
         rate.step();
+        history.update();
+        if (isSampled(settings, epoch * steps + step)) swag.update();
         return onStep(step);
       });
-      const score = await net.evaluate(model, images.test);
+      history.closeSegment();
+      const score = await net.evaluate(model, test);
       guesses = { ...guesses, weights: await guess(model, ten) };
       let average: Score | null = null;
       if (isAveraged(settings, next)) {
         swa.updateSwa();
         await onAverage(async () => {
-          average = await net.evaluate(model, images.test);
+          average = await net.evaluate(model, test);
           guesses = { ...guesses, average: await guess(model, ten) };
         });
       }
-      if (next >= settings.start) path = [...path, await point()];
+      path = [...path, await point()];
       curve = [...curve, { epoch: next, backend, loss, ...score, average }];
       epoch = next;
     },
@@ -166,11 +197,14 @@ export async function startRun(
         model: (await net.snapshot(model)).map(asTensorData),
         optimizer: await swa.stateDict(),
         rate: rate.stateDict(),
+        history: await history.stateDict(),
+        swag: await swag.stateDict(),
         path,
       };
     },
-    average: () => swa.withSwa(() => net.flatWeights(model)),
     dispose() {
+      history.dispose();
+      swag.dispose();
       swa.dispose();
       model.dispose();
     },
@@ -182,7 +216,8 @@ function asTensorData(values: Float32Array, index: number): TensorData {
   return { name: String(index), dtype: 'float32', shape: [values.length], values };
 }
 
-async function guess(model: tfl.LayersModel, images: Images): Promise<Guess[]> {
+/** What a net says of images. */
+export async function guess(model: tfl.LayersModel, images: Images): Promise<Guess[]> {
   const guesses: Guess[] = [];
   for (const batch of batchesOf(images)) {
     const probabilities = tf.tidy(() => tf.softmax(model.apply(batch) as tf.Tensor));

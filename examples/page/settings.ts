@@ -15,13 +15,19 @@ export const BACKEND_NAMES: Record<BackendName, string> = {
   cpu: 'plain JavaScript',
 };
 
+/** Training images that no run trains on: by them the window of averaging is chosen. */
+export const HELD_OUT = 500;
+
+/** Samples of the weights that are asked how sure they are. */
+export const SAMPLES = 30;
+
 /** All that a run follows from, the seed included. */
 export interface Settings {
   backend: 'best' | BackendName;
   schedule: 'decay' | 'constant' | 'cyclic';
-  /** Epochs before averaging starts. */
+  /** Epochs before the running average starts, and SWAG. */
   start: number;
-  /** Epochs from one value of the average to the next. */
+  /** Epochs from one value of the running average to the next. */
   every: number;
   /** Percent of the training labels that are drawn anew. */
   noise: number;
@@ -75,14 +81,14 @@ export const FIELDS: {
   },
   start: {
     label: 'Averaging starts after epoch',
-    help: 'Before it the weights still move too far for their mean to be any good.',
+    help: 'Of the running average and of SWAG; a window is chosen after training.',
     preset: 6,
     min: 0,
     max: 59,
   },
   every: {
     label: 'Epochs between averages',
-    help: 'How often the weights go into the average; with a cyclic rate the length of a cycle.',
+    help: 'How often the weights go into the running average; with a cyclic rate the length of a cycle.',
     preset: 1,
     min: 1,
     max: 30,
@@ -103,10 +109,10 @@ export const FIELDS: {
   },
   images: {
     label: 'Training images',
-    help: 'Of the 4,000; few are quick where a processor stands in for the GPU.',
+    help: 'Of 3,500; few are quick where a processor stands in for the GPU.',
     preset: 500,
     min: 64,
-    max: 4000,
+    max: 3500,
   },
   tests: {
     label: 'Test images',

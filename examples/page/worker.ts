@@ -2,12 +2,14 @@
 import { loadStateDict, saveStateDict } from 'tfjs-swa';
 import { breathe } from '../demo/breathe.js';
 import { startBackend } from './backend.js';
-import { measurePlane, NoPlane, type ErrorPlane } from './error_plane.js';
+import { measurePlane, NoPlane } from './error_plane.js';
 import { fetchImages, oneOfEach } from './images.js';
 import type { News, Order } from './messages.js';
 import { stepsPerEpoch } from './rates.js';
 import { startRun, VERSION, type Checkpoint, type Run } from './run.js';
 import { forget, isKept, store } from './store.js';
+import { measureUncertainty, NoSamples } from './uncertainty.js';
+import { measureWindows } from './windows.js';
 
 let goOn: (() => void) | null = null;
 let paused: Promise<void> | null = null;
@@ -76,19 +78,36 @@ async function train(run: Run, keeps: boolean): Promise<void> {
     if (keeps) await stored(() => saveStateDict(store, checkpoint));
     await pause();
   }
-  let plane: ErrorPlane | null = null;
-  let problem: string | null = null;
-  try {
-    plane = await measurePlane(run, checkpoint, async (plane) => {
+  const { windows, average } = await measureWindows(run, async (windows) => {
+    tell({ type: 'windows', windows });
+    await pause();
+  });
+  tell({ type: 'windows', windows });
+  const window = { epochs: windows.chosen!, average };
+  const [uncertainty, noSamples] = await unless(NoSamples, measureUncertainty(run, pause));
+  tell({ type: 'uncertainty', uncertainty, problem: noSamples });
+  const [plane, noPlane] = await unless(
+    NoPlane,
+    measurePlane(run, checkpoint, window, async (plane) => {
       tell({ type: 'plane', plane });
       await pause();
-    });
-  } catch (error) {
-    if (!(error instanceof NoPlane)) throw error;
-    problem = error.message;
-  }
+    }),
+  );
   if (keeps) await stored(forget);
-  tell({ type: 'finished', plane, problem });
+  tell({ type: 'finished', plane, problem: noPlane });
+}
+
+/** What comes out, or in words why there is nothing to measure. */
+async function unless<T>(
+  reason: new () => Error,
+  work: Promise<T>,
+): Promise<[outcome: T | null, problem: string | null]> {
+  try {
+    return [await work, null];
+  } catch (error) {
+    if (!(error instanceof reason)) throw error;
+    return [null, error.message];
+  }
 }
 
 /** Waits while the page says so. */

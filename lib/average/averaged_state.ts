@@ -6,6 +6,7 @@ import { checkKeys, invalid, isCount } from '../check.js';
 import {
   matchByName,
   matchByRule,
+  nothingLeft,
   type Described,
   type LoadReport,
 } from '../state/match_tensors.js';
@@ -68,7 +69,7 @@ export function fitState(
   const { matched, report } = strict
     ? {
         matched: matchByRule(weights, state.module),
-        report: { missing: [], unexpected: [], mismatched: [] },
+        report: nothingLeft(),
       }
     : matchByName(weights, state.module);
   const starts = new Map(state.module.map((entry, i) => [entry, state.starts?.[i] ?? 0]));

@@ -9,10 +9,12 @@ import { checkRegular, codeOf, problem } from './file_errors.js';
 import { clearTemporaries, temporaryFor } from './temporary_files.js';
 
 /** A file that is written, and is to take the place of another. */
-interface Staged {
+export interface Staged {
   readonly target: string;
   readonly temporary: string;
   readonly fd: number;
+  /** The permissions that it is to have. */
+  readonly mode: number;
 }
 
 /** The saves to one path: one is at work, and of those that wait only the last counts. */
@@ -80,6 +82,23 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number | null 
 }
 
 function stage(given: string, write: (fd: number) => void, createFolder: boolean): Staged {
+  const staged = begin(given, createFolder);
+  try {
+    write(staged.fd);
+    setMode(staged);
+    return staged;
+  } catch (error) {
+    discard(staged);
+    throw error;
+  }
+}
+
+/**
+ * Opens a file that is to take the place of another.
+ *
+ * @throws Error of the system, if the other could not be written.
+ */
+export function begin(given: string, createFolder: boolean): Staged {
   const target = followLinks(given, createFolder);
   const before = fs.statSync(target, { throwIfNoEntry: false });
   if (before) {
@@ -88,19 +107,19 @@ function stage(given: string, write: (fd: number) => void, createFolder: boolean
   }
   const temporary = temporaryFor(target);
   const fd = fs.openSync(temporary, 'wx', 0o600); // nobody else reads it before it is the file
-  const staged = { target, temporary, fd };
   try {
-    const { mtimeMs, mode } = fs.fstatSync(fd);
-    clearTemporaries(target, mtimeMs);
-    write(fd);
-    const wanted = (before?.mode ?? modeOfNew(target)) & 0o777;
-    // Not all file systems know modes, and some of these refuse to change one.
-    if (wanted !== (mode & 0o777)) fs.fchmodSync(fd, wanted);
-    return staged;
+    clearTemporaries(target, fs.fstatSync(fd).mtimeMs);
+    return { target, temporary, fd, mode: (before?.mode ?? modeOfNew(target)) & 0o777 };
   } catch (error) {
-    discard(staged);
+    discard({ temporary, fd });
     throw error;
   }
+}
+
+/** Gives a file that is written its permissions. */
+export function setMode({ fd, mode }: Pick<Staged, 'fd' | 'mode'>): void {
+  // Not all file systems know modes, and some of these refuse to change one.
+  if (mode !== (fs.fstatSync(fd).mode & 0o777)) fs.fchmodSync(fd, mode);
 }
 
 /** Where a file is, or would be, behind its links. */
@@ -140,7 +159,8 @@ async function commit({ target, temporary, fd }: Staged): Promise<void> {
   await syncFolder(path.dirname(target));
 }
 
-function discard({ temporary, fd }: Staged): void {
+/** Gives a file up. */
+export function discard({ temporary, fd }: Pick<Staged, 'temporary' | 'fd'>): void {
   try {
     fs.closeSync(fd);
   } catch {
@@ -150,7 +170,7 @@ function discard({ temporary, fd }: Staged): void {
 }
 
 /** Removes a file if it can. */
-function remove(file: string): void {
+export function remove(file: string): void {
   try {
     fs.rmSync(file, { force: true });
   } catch {
@@ -159,7 +179,7 @@ function remove(file: string): void {
 }
 
 /** Makes a rename last through a power cut, where the system knows how to. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const cannot = ['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ENOSYS']; // Windows, some networks
   try {
     const handle = await fs.promises.open(folder, 'r');

@@ -6,6 +6,7 @@ const CAUSES: Record<string, string> = {
   EISDIR: 'it is a folder',
   ENOTFILE: 'it is no file',
   ENOTDIR: 'a part of the path is no folder',
+  EEXIST: 'a part of the path is no folder', // of mkdir
   ELOOP: 'its symbolic links lead in a circle',
   ENAMETOOLONG: 'its name is too long',
   EACCES: 'no permission',

@@ -3,25 +3,15 @@
  * any moment. It knows nothing of what is in it.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { constants } from 'node:fs';
-import * as fs from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import * as zlib from 'node:zlib';
 import { replaceFile, writeAll } from './atomic_write.js';
 import type { FileHandler } from './checkpoint.js';
-import { crc32 as ownCrc32 } from './crc32.js';
-import { checkRegular, explained } from './file_errors.js';
+import { explained } from './file_errors.js';
 import { modelArtifacts, modelLayout } from './model_file.js';
-import {
-  checkSum,
-  MAX_HEADER,
-  PREFIX,
-  readHeader,
-  toDigits,
-  type Layout,
-  type SafetensorsFile,
-} from './safetensors.js';
+import { checkSum, toDigits, type Layout, type SafetensorsFile } from './safetensors.js';
+import { crc32, openFile, readAt, readHead } from './safetensors_file.js';
 import { checkKeys, invalid } from '../check.js';
 
 /** Options of {@link fileSystem}. */
@@ -32,14 +22,6 @@ export interface FileSystemOptions {
 
 /** Bytes that are summed and written at a time: what the processor's cache holds. */
 const CHUNK = 2 ** 20;
-
-/** Node's own, where there is one (from 20.15 and 22.2 on): it is some twice as fast. */
-const { crc32: fastCrc32 = ownCrc32 } = zlib as { crc32?: typeof ownCrc32 };
-
-function crc32(bytes: Uint8Array, before = 0): number {
-  // zlib begins anew at 0 where there are no bytes.
-  return bytes.length === 0 ? before : fastCrc32(bytes, before);
-}
 
 /**
  * A handler that saves to and loads from one file, without tfjs-node.
@@ -136,44 +118,24 @@ function write(fd: number, { head, digitsAt, tensors }: Layout): void {
 }
 
 async function read(file: string): Promise<SafetensorsFile> {
-  // Without O_NONBLOCK, to open a pipe would wait for one who writes; Windows has no such flag.
-  const handle = await fs.open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  const { handle, size } = await openFile(file);
   try {
-    const stats = await handle.stat();
-    checkRegular(stats);
-    return await decode(handle, stats.size);
+    return await decode(handle, size);
   } finally {
     await handle.close();
   }
 }
 
 /** @throws Error that says what is wrong with the file. */
-async function decode(handle: fs.FileHandle, size: number): Promise<SafetensorsFile> {
-  let position = 0;
+async function decode(handle: FileHandle, size: number): Promise<SafetensorsFile> {
+  const { header, dataAt } = await readHead(handle, size);
+  let position = dataAt;
   const take = async (length: number): Promise<Uint8Array<ArrayBuffer>> => {
     const bytes = new Uint8Array(length);
-    for (let filled = 0; filled < length;) {
-      const count = Math.min(length - filled, 2 ** 30);
-      const { bytesRead } = await handle.read(bytes, filled, count, position);
-      if (bytesRead === 0) throw new Error(`it ends after ${position} bytes`);
-      filled += bytesRead;
-      position += bytesRead;
-    }
+    position += length;
+    await readAt(handle, bytes, position - length);
     return bytes;
   };
-
-  if (size < PREFIX) throw new Error(`it has ${size} bytes: it is cut off, or no such file`);
-  const prefix = await take(PREFIX);
-  const length = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (length > size - PREFIX) {
-    throw new Error(
-      `its header has ${length} bytes, and the file only ${size}: it is cut off, or no safetensors file`,
-    );
-  }
-  if (length >= MAX_HEADER) {
-    throw new Error(`its header has ${length} bytes, and safetensors' less than ${MAX_HEADER}`);
-  }
-  const header = readHeader(await take(Number(length)), size - PREFIX - Number(length));
 
   const { entries, ours } = header;
   let sum = ours ? crc32(ours.head) : 0;

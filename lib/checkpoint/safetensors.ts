@@ -19,7 +19,7 @@ export const MAX_HEADER = 100_000_000;
 export const PREFIX = 8;
 
 /** Bytes of one value, by the dtypes that are read. */
-const WIDTHS: Record<string, number> = {
+export const WIDTHS: Readonly<Record<string, number>> = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -68,6 +68,8 @@ export interface Header {
   readonly ours?: {
     readonly tree: string;
     readonly crc32: string;
+    /** Where in the file its digits stand. */
+    readonly digitsAt: number;
     /** The prefix and the header as the checksum takes them. */
     readonly head: Uint8Array;
   };
@@ -126,9 +128,10 @@ export function checkSum({ ours }: Header, sum: number): void {
  *
  * @param json Its bytes.
  * @param size Bytes of the file that follow it.
+ * @param widths Bytes of one value, by the dtypes that may be in it.
  * @throws Error that says what is wrong with it.
  */
-export function readHeader(json: Uint8Array, size: number): Header {
+export function readHeader(json: Uint8Array, size: number, widths = WIDTHS): Header {
   let text: string;
   let parsed: unknown;
   let found: ReturnType<typeof findDigits>;
@@ -147,7 +150,7 @@ export function readHeader(json: Uint8Array, size: number): Header {
     return invalid('__metadata__', metadata, 'a record of strings');
   }
   const names = Object.keys(tensors);
-  const ranges = names.map((name) => checkEntry(name, tensors[name]));
+  const ranges = names.map((name) => checkEntry(name, tensors[name], widths));
   // JSON.parse keeps the last of equal keys; an entry has three.
   const keys = Object.keys(parsed as object).length + Object.keys(metadata).length;
   if (found.keys !== keys + 3 * names.length) throw new Error('its header has a key twice');
@@ -190,13 +193,13 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function checkEntry(name: string, entry: unknown) {
+function checkEntry(name: string, entry: unknown, widths: typeof WIDTHS) {
   const label = `tensor ${JSON.stringify(name)}`;
   if (name === '__proto__') invalid('name of a tensor', name, 'another');
   if (!isRecord(entry)) return invalid(label, entry, 'a record');
   const { dtype, shape, data_offsets: offsets, ...others } = entry;
-  const width = typeof dtype === 'string' && Object.hasOwn(WIDTHS, dtype) ? WIDTHS[dtype]! : NaN;
-  if (!width) invalid(`dtype of ${label}`, dtype, Object.keys(WIDTHS).join(', '));
+  const width = typeof dtype === 'string' && Object.hasOwn(widths, dtype) ? widths[dtype]! : NaN;
+  if (!width) invalid(`dtype of ${label}`, dtype, Object.keys(widths).join(', '));
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     return invalid(`shape of ${label}`, shape, 'a list of integers >= 0');
   }
@@ -237,6 +240,7 @@ function checkOurs(
   const head = new Uint8Array(PREFIX + json.length);
   new DataView(head.buffer).setBigUint64(0, BigInt(json.length), true);
   head.set(json, PREFIX);
-  head.fill(0x30, PREFIX + byteOffset(text, at), PREFIX + byteOffset(text, at) + 8);
-  return { tree, crc32, head };
+  const digitsAt = PREFIX + byteOffset(text, at);
+  head.fill(0x30, digitsAt, digitsAt + 8);
+  return { tree, crc32, digitsAt, head };
 }

@@ -4,6 +4,7 @@
  */
 import { child } from '../state/state_tree.js';
 import { checkTensorData, type TensorData } from '../state/tensor_data.js';
+import { ofHalf } from './half.js';
 import { littleEndian } from './little_endian.js';
 import type { Stored } from './safetensors.js';
 
@@ -56,16 +57,6 @@ const READERS: Record<string, (bytes: Uint8Array<ArrayBuffer>) => TensorData['va
     return Int32Array.from(longs, Number);
   },
 };
-
-/** The value of 16 bits of float16 (IEEE 754 binary16). */
-function ofHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  // Below the normal numbers the exponent is that of the smallest, without the leading 1.
-  return sign * (fraction + (exponent && 1024)) * 2 ** (Math.max(exponent, 1) - 25);
-}
 
 /**
  * A stored tensor as tensor data: F32, I32 and BOOL as they are, F64, F16 and BF16 as float32, U8

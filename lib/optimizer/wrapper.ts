@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { checkNotHeld } from '../average/exchange.js';
 import { invalid } from '../check.js';
 import { RATES, setLearningRate, type Rate } from '../schedule/learning_rate.js';
+import type { LoadReport } from '../state/match_tensors.js';
 import { checkStateDict, type SWAStateDict } from '../state/state_dict.js';
 import type { NamedTensor } from '../state/tensor_data.js';
 import { fromWeights, toWeights, type Lent } from '../state/tfjs_weights.js';
@@ -97,15 +98,20 @@ export abstract class Wrapper extends tf.Optimizer {
    * than tfjs's own numbers, else by position. A wrapper that knows no variables yet keeps the state
    * until {@link addParamGroup} names them or the first step tells them.
    *
+   * With `strict: false` it takes what fits by name alone, a group what the state has for its
+   * parameters. Those without an entry then form a group of their own, which begins as that of variables
+   * that are first seen later: without an average, in step with the rest. The variables have to be known.
+   *
    * @param options What may differ from the state: {@link LoadOptions}.
+   * @returns The names of what is missing, unexpected and of another shape; without `strict: false` none.
    * @throws Error that lists what is missing, unexpected and of the wrong shape or value, and while
    *   swapped; nothing has changed then.
    */
-  async loadStateDict(state: SWAStateDict, options: LoadOptions = {}): Promise<void> {
+  async loadStateDict(state: SWAStateDict, options: LoadOptions = {}): Promise<LoadReport> {
     checkLoadOptions(options);
     this.checkUsableForLoad();
     checkStateDict(state, this.owner.keeps);
-    await this.groups.load(state, options);
+    return this.groups.load(state, options);
   }
 
   /**

@@ -48,6 +48,9 @@ export function matchByRule<T extends Described>(
   return byPosition ? [...given] : names.map((name) => given[places.get(name)!]!);
 }
 
+/** Of a match that leaves nothing over. */
+export const nothingLeft = (): LoadReport => ({ missing: [], unexpected: [], mismatched: [] });
+
 /** The same by name alone: what fits, `undefined` where nothing does, and what is left over. */
 export function matchByName<T extends Described>(
   wanted: readonly Described[],
@@ -55,7 +58,7 @@ export function matchByName<T extends Described>(
 ): { matched: (T | undefined)[]; report: LoadReport } {
   const [names, others] = [namesOf(wanted), namesOf(given)];
   const places = new Map(others.flatMap((name, i) => (!isNumber(name) ? [[name, i]] : [])));
-  const report: LoadReport = { missing: [], unexpected: [], mismatched: [] };
+  const report = nothingLeft();
   const matched = wanted.map((tensor, i) => {
     const name = names[i]!;
     const place = places.get(name);

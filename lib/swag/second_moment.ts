@@ -3,9 +3,11 @@
  * of weights or samples.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { fusedSquares } from './kernels/fused.js';
 
 /**
- * Welford's second moment: `m2 += (value - mean)^2 share`.
+ * Welford's second moment: `m2 += (value - mean)^2 share`, by the fused kernel of the backend where
+ * there is one.
  *
  * @param m2 Sums of squared deviations; nobody else holds their data.
  * @param means The averages before they take the values in.
@@ -18,9 +20,10 @@ export function addSquares(
   values: readonly tf.Tensor[],
   share: number,
 ): void {
+  const fused = fusedSquares(share);
   m2.forEach((sum, i) => {
-    tf.tidy(() => {
-      sum.assign(tf.add(sum, tf.mul(tf.squaredDifference(values[i]!, means[i]!), share)));
-    });
+    const [mean, value] = [means[i]!, values[i]!];
+    if (fused?.(sum, mean, value)) return;
+    tf.tidy(() => sum.assign(tf.add(sum, tf.mul(tf.squaredDifference(value, mean), share))));
   });
 }

@@ -2,7 +2,7 @@
  * Packs the package, lints it (publint, attw), installs it in an empty app from the registry and
  * runs it there from ESM, CJS and TypeScript, as a user would.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { bin, inApp, versionsHere } from './app.js';
 import { compile } from './compile.js';
@@ -41,6 +41,24 @@ await inApp(({ folder, tarball, write, run, install }) => {
   const forNode = [...bundle, '--platform=node', '--outfile=bundler/out.cjs'];
   run('  and bundle', bin('esbuild'), 'bundler/app.ts', ...forNode);
   run('  and run', process.execPath, 'bundler/out.cjs');
+
+  // The command, as one runs it who installed the package.
+  for (const value of [1, 4]) {
+    const header = Buffer.from('{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}');
+    const length = Buffer.from(BigUint64Array.of(BigInt(header.length)).buffer);
+    const bytes = Buffer.from(Float32Array.of(value).buffer);
+    writeFileSync(
+      path.join(folder, `${value}.safetensors`),
+      Buffer.concat([length, header, bytes]),
+    );
+  }
+  run('npx tfjs-swa', 'npx', 'tfjs-swa', '--help');
+  const two = ['1.safetensors', '4.safetensors'];
+  run('  average', 'npx', 'tfjs-swa', 'average', ...two, '--out', 'mean.safetensors');
+  run('  info', 'npx', 'tfjs-swa', 'info', 'mean.safetensors');
+  const written = readFileSync(path.join(folder, 'mean.safetensors'));
+  const mean = written.readFloatLE(written.length - 4);
+  if (mean !== 2.5) throw new Error(`tfjs-swa average 1 4 is ${mean}`);
 
   // The class has to be known to tf.serialization after a bare import.
   write('bare.mjs', "import 'tfjs-swa/register';\n");

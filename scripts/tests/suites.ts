@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { onPath } from '../browsers/programs.js';
 import { BROWSERS, type BrowserName } from '../browsers/tab.js';
 
 /** The project's folder. */
@@ -36,6 +37,9 @@ export function behaviourSpecs(): string[] {
 
 /** The page in each engine; its other specs run in Chromium alone. */
 const ENGINES = 'spec/page/engines.spec.ts';
+
+/** The one program that needs a Redis. */
+const PARALLEL = 'spec/programs/parallel.spec.ts';
 
 const mocha = (specs: readonly string[]): string[] => ['node_modules/mocha/bin/mocha.js', ...specs];
 
@@ -73,12 +77,27 @@ export function otherSuites(): Suite[] {
       missing:
         BROWSERS.chromium.missing() || BROWSERS.firefox.missing() || BROWSERS.webkit.missing(),
     },
-    { name: 'programs', specs: specsIn('spec/programs'), command: mocha },
+    {
+      name: 'programs',
+      specs: specsIn('spec/programs').filter((file) => file !== PARALLEL),
+      command: mocha,
+    },
+    {
+      name: 'parallel',
+      specs: [PARALLEL],
+      command: mocha,
+      missing:
+        !onPath('redis-server') &&
+        'redis-server is not on the PATH (apt-get install -y redis-server)',
+    },
     {
       name: 'python',
       specs: specsIn('spec/python'),
       command: mocha,
-      missing: !hasSafetensors() && 'python3 has no safetensors and numpy (pip install both)',
+      missing:
+        !hasPythonPackages() &&
+        'python3 has no safetensors, numpy and torch (pip install all three; or SAFETENSORS_PYTHON names ' +
+          'a python that has them)',
     },
     {
       name: 'tensorflow',
@@ -96,9 +115,9 @@ export function otherSuites(): Suite[] {
 }
 
 /** Whether the interpreter of spec/python has what its scripts import. */
-function hasSafetensors(): boolean {
+function hasPythonPackages(): boolean {
   const python = process.env['SAFETENSORS_PYTHON'] ?? 'python3';
-  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy']).status === 0;
+  return spawnSync(python, ['-c', 'import numpy, safetensors.numpy, torch']).status === 0;
 }
 
 /** What is random, tried for as long as one likes to wait: 1,000 kills, 1,000,000 inputs. */

@@ -5,6 +5,7 @@ import { startAverage, updateAverages } from '../../lib/average/average.js';
 import { emaAvgFn, finiteOnly, SWA, swaAvgFn, weightedAvgFn, type AvgFn } from '../../lib/index.js';
 import { fusedUpdate } from '../../lib/average/kernels/fused.js';
 import { shareOf, skipOnNodeGpu } from '../support/backends.js';
+import { faked } from '../support/faked.js';
 import { half, own, random } from '../support/support.js';
 
 const SIZES = [0, 1, 3, 4, 5, 63, 64, 65, 65_537];
@@ -333,24 +334,6 @@ describe('fused kernels never write through an alias:', () => {
     assert.deepEqual([...(await read(v))], [3, 4]);
   });
 });
-
-/** An object like another, but for what is at the end of a path; `get()` stands for what `get` returns. */
-function faked<T extends object>(object: T, [key, ...rest]: readonly string[], value: unknown): T {
-  const at = object as Record<string, unknown>;
-  const property = (replaced: unknown): PropertyDescriptor => ({
-    value: replaced,
-    writable: true,
-    configurable: true,
-    enumerable: true,
-  });
-  if (key === 'get()') {
-    const get = at['get'] as (id: object) => object;
-    const faking = (id: object) => faked(get.call(object, id), rest, value);
-    return Object.create(object, { get: property(faking) }) as T;
-  }
-  const replaced = rest.length > 0 ? faked(at[key!] as object, rest, value) : value;
-  return Object.create(object, { [key!]: property(replaced) }) as T;
-}
 
 /** What the kernels look for in each backend. */
 const NEEDED: Record<string, string[]> = {

@@ -6,7 +6,7 @@ import {
   type TensorData,
   type WeightAverage,
 } from '../../lib/index.js';
-import { assertFails } from '../support/support.js';
+import { assertFails, golden } from '../support/support.js';
 
 const float = (name: string, ...values: number[]): TensorData => ({
   name,
@@ -85,6 +85,40 @@ describe('mergeAverages', () => {
     last[0] = 1;
     assert.deepEqual(merged.weights[0]!.values, Int32Array.of(9));
     assert.deepEqual(first, Int32Array.of(4));
+  });
+
+  it('is federated averaging: the recorded results of Flower, of clients by their examples', () => {
+    const trace = golden('flwr_aggregate') as {
+      shapes: number[][];
+      examples: number[];
+      clients: number[][][];
+      float32: number[][];
+      float64: number[][];
+    };
+    const merged = mergeAverages(
+      trace.clients.map((layers, client) => ({
+        count: trace.examples[client]!,
+        weights: layers.map((values, i) => ({
+          ...float(`w${i}`, ...values),
+          shape: trace.shapes[i]!,
+        })),
+      })),
+    );
+    const total = trace.examples.reduce((a, b) => a + b);
+    assert.equal(merged.count, total);
+    merged.weights.forEach(({ values, shape }, i) => {
+      assert.deepEqual(shape, trace.shapes[i]);
+      // Its float64, rounded once to float32: the same to the last bit.
+      assert.deepEqual([...values], trace.float64[i]!.map(Math.fround));
+      values.forEach((value, k) => {
+        // Its float32 rounds each of 5 products, 4 sums and the quotient, by 2^-24 of them at most.
+        const size = trace.clients.reduce(
+          (sum, layers, client) => sum + Math.abs(layers[i]![k]!) * trace.examples[client]!,
+          0,
+        );
+        assert.isAtMost(Math.abs(value - trace.float32[i]![k]!), (7 * 2 ** -24 * size) / total);
+      });
+    });
   });
 
   it('refuses in words', async () => {

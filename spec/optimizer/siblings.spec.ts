@@ -10,6 +10,7 @@ import {
   SWA,
   swaCallback,
   SWALR,
+  WeightHistory,
   type ParamGroupOptions,
 } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
@@ -283,6 +284,42 @@ for (const [kind, make] of Object.entries(SIBLINGS)) {
         1e-5,
       );
     });
+
+    it('takes a WeightHistory beside it, which averages what the variables hold in training', async () => {
+      const run = async (history: boolean) => {
+        const v = variable([4, -2]);
+        const wrapper = own(make(tf.train.momentum(0.05, 0.5), [{ params: v }]));
+        const beside = own(new WeightHistory([v]));
+        const seen: number[][] = [];
+        const epoch = async () => {
+          for (let i = 0; i < 3; i++) {
+            wrapper.minimize(half(v));
+            beside.update();
+            seen.push((await valuesOf([v]))[0]!);
+          }
+          beside.closeSegment();
+        };
+        for (let i = 0; i < 3; i++) await epoch();
+        if (history) {
+          // The mean of the last six is nearest to itself.
+          const mean = [0, 1].map((k) => seen.slice(-6).reduce((sum, x) => sum + x[k]! / 6, 0));
+          const distance = async () => {
+            const [[x, y]] = (await valuesOf([v])) as [number[]];
+            return Math.hypot(x! - mean[0]!, y! - mean[1]!);
+          };
+          const { window, count } = await beside.choose(distance);
+          assert.deepEqual([window, count], [2, 6]);
+          assertClose((await valuesOf([v]))[0]!, mean, 1e-6);
+          const held = `variable ${v.name} holds the averages of another wrapper`;
+          await assertFails(() => wrapper.minimize(half(v)), new RegExp(`^Cannot step: ${held}`));
+          beside.swap();
+          assert.deepEqual((await valuesOf([v]))[0], seen.at(-1));
+        }
+        await epoch();
+        return seen;
+      };
+      assert.deepEqual(await run(true), await run(false));
+    });
   });
 }
 
@@ -322,7 +359,9 @@ describe('around and beside a swapped ScheduleFree', () => {
     const free = new ScheduleFree(tf.train.sgd(0.1));
     const swa = own(new SWA(free));
     const averaged = own(new AveragedModel([v]));
+    const history = own(new WeightHistory([v]));
     swa.minimize(half(v), false, [v]);
+    history.update();
     swa.minimize(half(v), false, [v]);
     free.swap();
     const held = 'variable beside holds the averages of another wrapper';
@@ -330,9 +369,16 @@ describe('around and beside a swapped ScheduleFree', () => {
     await assertFails(() => swa.minimize(half(v), false, [v]), new RegExp(`^Cannot step: ${held}`));
     await assertFails(() => swa.swapSwaSgd(), new RegExp(`^Cannot swap: ${held}`));
     await assertFails(() => averaged.updateParameters(), new RegExp(held));
+    await assertFails(() => history.update(), new RegExp(`^Cannot update: ${held}`));
+    await assertFails(() => history.choose(() => 1), new RegExp(`^Cannot choose: ${held}`));
+    assert.deepEqual(history.segments, [{ count: 1 }]);
     free.swap();
     swa.updateSwa();
     averaged.updateParameters();
+    history.update();
+    await history.choose(() => 1);
+    await assertFails(() => free.swap(), new RegExp(`^Cannot swap: ${held}`));
+    history.swap();
     swa.minimize(half(v), false, [v]);
   });
 

@@ -140,6 +140,19 @@ export async function downloaded(page: Page, button: string): Promise<Buffer> {
   return readFileSync(await file.path());
 }
 
+/** A class and how sure of it a net is. */
+interface Guess {
+  class: string;
+  probability: number;
+}
+
+interface EpochWindow {
+  epochs: number;
+  error: number;
+  heldOut: { nll: number };
+  tenImages: Guess[];
+}
+
 /** What is downloaded of a run, as far as specs look at it. */
 export interface Results {
   settings: Record<string, string | number>;
@@ -151,8 +164,10 @@ export interface Results {
     loss: number;
     average: object;
   }[];
+  windows: { chosen: number; all: EpochWindow[] };
+  uncertainty: { noise: number[]; mean: number[][][]; std: number[][][] } | null;
   averaged: number;
-  tenImages: unknown[];
+  tenImages: { class: string; weights: Guess; average: Guess }[];
   plane: { errors: number[]; path: unknown[] };
   said: string[];
 }

@@ -61,6 +61,21 @@ describe('page', function () {
       assert.match(error!, /After epoch 4 of 4 .* \d+\.\d\s% .*running average \d+\.\d\s%/);
       assert.match(rate!, /0\.1000 now, after 4\.0 of 4 epochs; 3 of 3 values/);
       assert.match(plane!, /6 of 6 points/);
+      const windows = page.locator('#windows .picture');
+      assert.match(
+        (await windows.getAttribute('aria-label'))!,
+        /^Test error by the epochs that are averaged\. It is \d+\.\d\s% for the last weights and \d+/,
+      );
+      assert.equal(await windows.locator('.average path').count(), 4 + 1, 'with the legend');
+      assert.equal(await windows.locator('.ring').count(), 1 + 1);
+      assert.equal(await windows.locator('.rule').count(), 1, 'the chosen one');
+      const entropy = page.locator('#uncertainty .picture');
+      assert.match(
+        (await entropy.getAttribute('aria-label'))!,
+        /The entropy is \d\.\d\d nats without noise, \d\.\d\d at most and \d\.\d\d for noise alone/,
+      );
+      assert.equal(await entropy.locator('.average path').count(), 21 + 1);
+      assert.equal(await page.locator('#sure .row').count(), 100);
       const curve = page.locator('.picture').first();
       assert.equal(await curve.locator('.weights circle').count(), 4 + 1, 'with the legend');
       assert.equal(await curve.locator('.average path').count(), 3 + 1);
@@ -73,6 +88,7 @@ describe('page', function () {
           .count(),
         20,
       );
+      await assertStill(page);
       ends.set(TINY, numbersOf(await resultsOf(page)));
       assert.deepEqual(wrong, []);
     });
@@ -141,6 +157,163 @@ describe('page', function () {
       await page.keyboard.press('Enter');
       await untilPhase(page, 'idle');
       assert.equal(await page.getByRole('status').textContent(), 'Nothing runs.');
+    });
+  });
+
+  it('after training the slider picks a window, by keyboard and in words; nothing moves', async () => {
+    const slider = 'Averaged over the last … epochs';
+    const narrow = { viewport: { width: 360, height: 800 } };
+    await withPage(
+      LONG,
+      async ({ page }) => {
+        const value = () => page.getByLabel(slider).getAttribute('aria-valuetext');
+        await untilEpoch(page, 1);
+        assert.isTrue(await page.getByLabel(slider).isDisabled(), 'until one is chosen');
+        assert.match(await textOf(page, '#window-says'), /^Once the net is trained, /);
+        const { windows, curve, tenImages } = await resultsOf(page);
+        const { chosen, all } = windows;
+        const likelihoods = all.map(({ heldOut }) => heldOut.nll);
+        assert.equal(chosen, likelihoods.indexOf(Math.min(...likelihoods)) + 1);
+        assert.match(
+          await textOf(page, '#status'),
+          new RegExp(
+            `^Done\\. The last ${chosen} epochs averaged: ${errorOf(all[chosen - 1]!)} errors\\.`,
+          ),
+        );
+
+        await tabTo(page, slider);
+        assert.equal(
+          await value(),
+          `last ${chosen} epochs: ${errorOf(all[chosen - 1]!)} errors, chosen`,
+        );
+        const places = await placesOf(page);
+        const tell = new Set<string>();
+        await page.keyboard.press('Home');
+        for (const { epochs, error, tenImages: ten } of all) {
+          if (epochs > 1) await page.keyboard.press('ArrowRight');
+          const name = epochs === 1 ? 'last epoch' : `last ${epochs} epochs`;
+          const isChosen = epochs === chosen;
+          assert.equal(
+            await value(),
+            `${name}: ${errorOf({ error })} errors${isChosen ? ', chosen' : ''}`,
+          );
+          const right = (list: readonly { class: string }[]) =>
+            list.filter((guess, i) => guess.class === tenImages[i]!.class).length;
+          const says = await textOf(page, '#window-says');
+          assert.include(
+            says,
+            `The average over the ${name} calls ${errorOf({ error })} of the test images wrongly and ` +
+              `${right(ten)} of the ten below rightly; the last weights ${errorOf(curve.at(-1)!)} and ` +
+              `${right(tenImages.map(({ weights }) => weights))}.`,
+          );
+          assert.match(
+            says,
+            isChosen
+              ? /Chosen: its likelihood/
+              : new RegExp(`that over the last ${chosen} epochs\\.$`),
+          );
+          const guesses = await page.locator('#ten .what').allTextContents();
+          assert.lengthOf(guesses, 20);
+          ten.forEach((guess, i) => {
+            assert.include(
+              guesses[2 * i + 1],
+              `${guess.class} ${Math.round(100 * guess.probability)}`,
+            );
+          });
+          assert.include(await textOf(page, '#ten'), name);
+          assert.deepEqual(await placesOf(page), places, name);
+          tell.add(says);
+        }
+        assert.lengthOf([...tell], 16);
+        assert.equal(await page.locator('#window-says').getAttribute('aria-live'), 'polite');
+        await assertStill(page);
+        for (const text of ['✓ bag 9\u00a0%', '✗ wrong: ankle boot 100\u00a0%']) {
+          await page.evaluate((text) => {
+            document.querySelectorAll('#ten .what').forEach((what) => (what.textContent = text));
+          }, text);
+          assert.deepEqual(await placesOf(page), places, text);
+        }
+      },
+      narrow,
+    );
+  });
+
+  it('after training the other slider blends in noise, and the uncertainty grows', async () => {
+    const slider = 'Blended with … % noise';
+    await withPage(
+      LONG,
+      async ({ page }) => {
+        await untilEpoch(page, 1);
+        assert.isTrue(await page.getByLabel(slider).isDisabled(), 'until there is any');
+        assert.match(await textOf(page, '#noise-says'), /^Once the net is trained, 30 samples/);
+        const { noise, mean, std } = (await resultsOf(page)).uncertainty!;
+        const entropies = mean.map((rows) => average(rows.map(entropyOf)));
+        assert.isAbove(entropies[10]! - entropies[0]!, 0.2, 'nats, at half noise');
+        const right = mean.map((rows) => rows.filter((row, i) => likeliest(row) === i).length);
+        const spread = std.map((rows, share) =>
+          average(rows.map((row, i) => 100 * row[likeliest(mean[share]![i]!)]!)),
+        );
+
+        await tabTo(page, slider);
+        const places = await placesOf(page);
+        const pictures = new Set<string>();
+        for (const [share, percent] of noise.entries()) {
+          if (share > 0) await page.keyboard.press('ArrowRight');
+          const entropy = entropies[share]!.toFixed(2);
+          assert.equal(
+            await page.getByLabel(slider).getAttribute('aria-valuetext'),
+            `${percent}\u00a0% noise: entropy ${entropy} nats, ${right[share]} of ten right`,
+          );
+          const says = await textOf(page, '#noise-says');
+          assert.include(
+            says,
+            `With ${percent}\u00a0% noise, ${right[share]} of the ten are called`,
+          );
+          assert.include(says, `interval is ±\u00a0${errorOf({ error: spread[share]! })}`);
+          if (share > 0) assert.include(says, `(without ${entropies[0]!.toFixed(2)})`);
+          assert.deepEqual(await placesOf(page), places, `${percent} %`);
+          pictures.add(await page.locator('#sure canvas').first().evaluate(pixelsOf));
+        }
+        assert.equal(pictures.size, 21, 'the images follow');
+        assert.equal(await page.locator('#noise-says').getAttribute('aria-live'), 'polite');
+
+        await page.keyboard.press('Home');
+        await page.keyboard.press('ArrowRight');
+        const bars = await page.locator('#sure .bar').evaluateAll((bars) =>
+          bars.map((bar) => {
+            const { width } = bar.getBoundingClientRect();
+            const [whole, line] = ['::before', '::after'].map((part) =>
+              getComputedStyle(bar, part),
+            );
+            return [whole!.width, line!.left, line!.width].map((text) => parseFloat(text) / width);
+          }),
+        );
+        assert.lengthOf(bars, 100);
+        bars.forEach((bar, i) => {
+          const [image, label] = [Math.floor(i / 10), i % 10];
+          const [middle, half] = [mean[1]![image]![label]!, std[1]![image]![label]!];
+          const [low, high] = [Math.max(0, middle - half), Math.min(1, middle + half)];
+          // Browsers round to a sixty-fourth of a pixel.
+          [middle, low, high - low].forEach((value, k) => assert.closeTo(bar[k]!, value, 1e-3));
+        });
+        const label = await page.locator('#sure .bars').nth(3).getAttribute('aria-label');
+        const first = likeliest(mean[1]![3]!);
+        assert.include(
+          label,
+          `${Math.round(100 * mean[1]![3]![first]!)} % ± ${Math.round(100 * std[1]![3]![first]!)}, `,
+        );
+        assert.lengthOf(label!.split(', '), 3);
+      },
+      { viewport: { width: 360, height: 800 } },
+    );
+  });
+
+  it('says so where there is nothing to sample from', async () => {
+    await withPage('backend=wasm&epochs=2&start=1&images=64&tests=100&grid=3', async ({ page }) => {
+      const { uncertainty } = await resultsOf(page);
+      assert.isNull(uncertainty);
+      await untilSaid(page, /^There are no samples of the weights: of one step/);
+      assert.isTrue(await page.getByLabel('Blended with … % noise').isDisabled());
     });
   });
 
@@ -377,7 +550,7 @@ describe('page', function () {
       assert.equal(results.averaged, 3);
       assert.lengthOf(results.tenImages, 10);
       assert.lengthOf(results.plane.errors, 6);
-      assert.lengthOf(results.plane.path, 4);
+      assert.lengthOf(results.plane.path, results.windows.chosen + 1, 'its start and its epochs');
       assert.isNotEmpty(results.said);
 
       const png = await downloaded(page, 'Download the picture');
@@ -424,6 +597,60 @@ async function endOf(query: string): Promise<unknown> {
 /** All that two runs with the same settings share. */
 function numbersOf({ said: _, ...numbers }: Results): unknown {
   return numbers;
+}
+
+function textOf(page: Page, place: string): Promise<string> {
+  return page.locator(place).innerText();
+}
+
+/** Percent as the page writes them. */
+function errorOf({ error }: { error: number }): string {
+  return `${error.toFixed(1)}\u00a0%`;
+}
+
+function likeliest(row: readonly number[]): number {
+  return row.indexOf(Math.max(...row));
+}
+
+/** In nats. */
+function entropyOf(row: readonly number[]): number {
+  return -row.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function pixelsOf(canvas: SVGElement | HTMLElement): string {
+  return (canvas as HTMLCanvasElement).toDataURL();
+}
+
+/** Where all that a person sees begins. */
+function placesOf(page: Page): Promise<number[]> {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('section, figure, li, footer')].map(
+      (element) => element.getBoundingClientRect().top + scrollY,
+    ),
+  );
+}
+
+/** Asserts that what a person sees stays in its place, by Chromium's Cumulative Layout Shift. */
+async function assertStill(page: Page): Promise<void> {
+  const shift = await page.evaluate(async () => {
+    let sum = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) {
+        const { value, hadRecentInput } = entry as unknown as {
+          value: number;
+          hadRecentInput: boolean;
+        };
+        if (!hadRecentInput) sum += value;
+      }
+    }).observe({ type: 'layout-shift', buffered: true });
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the entries so far come at once
+    return sum;
+  });
+  assert.isBelow(shift, 0.05);
 }
 
 function repeatedIds(page: Page): Promise<string[]> {

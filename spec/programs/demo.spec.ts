@@ -13,14 +13,16 @@ import {
   type DemoState,
   type Setting,
 } from '../../examples/demo/checkpoint.js';
-import { errorChart, rateChart, spreadLabels } from '../../examples/demo/charts.js';
-import { noisyLabels, uploaded, type Images } from '../../examples/demo/data.js';
+import { spreadLabels } from '../../examples/demo/chart_parts.js';
+import { errorChart, rateChart } from '../../examples/demo/charts.js';
+import { noisyLabels, splitImages, uploaded, type Images } from '../../examples/demo/data.js';
 import { METHODS, type Method } from '../../examples/demo/method.js';
 import {
   createModel,
   evaluate,
   l2Regularizer,
   reestimate,
+  setFlatWeights,
   snapshot,
 } from '../../examples/demo/model.js';
 import {
@@ -41,6 +43,7 @@ import { contourLevels, planeChart } from '../../examples/demo/plane_chart.js';
 import { loadImages } from '../../examples/demo/read_images.js';
 import { sentenceOf, summarize, tableOf, wrapped } from '../../examples/demo/report.js';
 import { makeSchedule } from '../../examples/demo/schedule.js';
+import { startChart } from '../../examples/demo/start_chart.js';
 import { interval95, mean, standardDeviation } from '../../examples/demo/statistics.js';
 import {
   planOf,
@@ -49,6 +52,7 @@ import {
   type SeedRun,
   type SeedState,
 } from '../../examples/demo/training.js';
+import { chosenOf, type Window } from '../../examples/demo/windows.js';
 import { saveStateDict } from '../../lib/index.js';
 import { fileSystem } from '../../lib/node.js';
 import { assertClose, assertFails, own, random, variable } from '../support/support.js';
@@ -163,6 +167,15 @@ describe('demo: labels, rates and charts', () => {
     assert.equal(new Set(noisyLabels(labels, 1, random(5))).size, 10);
   });
 
+  it('splits images into the first ones and the others, each with its labels', () => {
+    const some = images(7, 1);
+    const [first, others] = splitImages(some, 5);
+    assert.deepEqual([first.count, others.count], [5, 2]);
+    assert.deepEqual([...first.labels, ...others.labels], [...some.labels]);
+    assert.deepEqual(others.pixels, some.pixels.slice(5 * 196));
+    assert.deepEqual(first.pixels, some.pixels.slice(0, 5 * 196));
+  });
+
   it('reads 4,000 and 10,000 images whose classes are balanced', async () => {
     const { train, test } = await loadImages();
     assert.deepEqual([train.count, train.labels.length, train.pixels.length], [4000, 4000, 784000]);
@@ -231,13 +244,18 @@ describe('demo: labels, rates and charts', () => {
   }
 
   it('draws the rates by their corners and the averages where they are taken', () => {
-    const sixMoments = [7, 8, 9, 10, 11, 12].map((epoch) => [epoch, 0.1]);
     const line = [
       [0, 0.1],
       [12, 0.1],
     ];
-    assert.deepEqual(ratePoints('swa'), [line, sixMoments]);
-    // At every step from the first of epoch 7 on, drawn as one line.
+    // At every step, drawn as one line: from the first of all, or from the first of epoch 7 on.
+    assert.deepEqual(ratePoints('swa'), [
+      line,
+      [
+        [0.25, 0.1],
+        [12, 0.1],
+      ],
+    ]);
     assert.deepEqual(ratePoints('ema'), [
       line,
       [
@@ -268,25 +286,82 @@ describe('demo: labels, rates and charts', () => {
     const at = { x: 0, y: 0 };
     const run = {
       curves: { iterates: [score, score], decay: [score], average: [score] },
+      windows: { list: [{ start: 0, validation: score, test: score }], chosen: 0 },
     } as unknown as SeedRun;
     const grid = { columns: 2, rows: 1, step: 1, x: 0, y: 0 };
     const plane = { seed: 1, grid, errors: [1, 2], average: at, decay: at, start: at, path: [at] };
     for (const method of METHODS) {
       const schedule = makeSchedule(2, 250, method);
       const error = JSON.stringify(errorChart([run], schedule, ''));
+      const start = JSON.stringify(startChart([run], schedule, ''));
       const rate = JSON.stringify(rateChart(schedule, 0.1));
       const map = JSON.stringify(planeChart(plane, method, ''));
-      const all = error + rate + map;
+      const all = start + error + rate + map;
       const [name, other] = method === 'ema' ? ['EMA', 'SWA'] : ['SWA', 'EMA'];
       assert.include(rate, `${name} averages`);
       assert.notInclude(all, other);
       const full = method === 'cyclic' ? 'SWA at a cyclic rate' : name;
-      const line = method === 'cyclic' ? full : `${name}: running average`;
+      const line = {
+        ...{ swa: 'SWA, once an epoch', ema: 'EMA: running average' },
+        cyclic: full,
+      }[method];
+      const mark = { swa: line, ema: 'EMA', cyclic: 'SWA, where a cycle ends' }[method];
+      assert.include(start.replaceAll('\\n', ' '), `◆ ${mark}`);
       assert.include(error.replaceAll('\\n', ' '), line);
       assert.include(map, `from ${full} towards SGD with decay`);
       assert.include(map, `"label":"${full}"`);
       assert[method === 'cyclic' ? 'notInclude' : 'include'](all, 'constant');
       assert[method === 'cyclic' ? 'include' : 'notInclude'](all, 'cyclic');
+    }
+  });
+
+  it('draws what each start is worth, what was chosen and the second half', () => {
+    const at = (error: number) => ({ epoch: 4, loss: 1, error, nll: 1 });
+    /** Test errors by start, 0 to 3, and the chosen start; of SWA over the second half, and of SGD. */
+    const run = (errors: number[], chosen: number, half: number, decay: number) =>
+      ({
+        curves: { iterates: [], decay: [at(50), at(decay)], average: [at(60), at(half)] },
+        windows: {
+          list: errors.map((error, start) => ({ start, validation: at(0), test: at(error) })),
+          chosen,
+        },
+      }) as unknown as SeedRun;
+    const runs = [run([20, 19, 18, 25], 2, 19, 30), run([22, 15, 16, 21], 1, 20, 34)];
+    for (const method of METHODS) {
+      const schedule = makeSchedule(4, 250, method);
+      const spec = startChart(runs, schedule, '') as unknown as {
+        data: { values: object[] };
+        layer: {
+          data?: { values: object[] };
+          mark: { type: string; shape?: string; color: string };
+        }[];
+      };
+      assert.deepEqual(spec.data.values, [
+        { start: 0, mean: 21, low: 20, high: 22 },
+        { start: 1, mean: 17, low: 15, high: 19 },
+        { start: 2, mean: 17, low: 16, high: 18 },
+        { start: 3, mean: 23, low: 21, high: 25 },
+      ]);
+      const points = spec.layer.filter(({ mark }) => mark.type === 'point');
+      assert.deepEqual(
+        points.map(({ data, mark: { shape } }) => [shape, data!.values]),
+        [
+          [
+            undefined,
+            [
+              { start: 2, error: 18 },
+              { start: 1, error: 15 },
+            ],
+          ],
+          ['diamond', [{ start: 2, error: 19.5 }]],
+        ],
+      );
+      // The method's own average has its colour in every picture.
+      const own = points[method === 'swa' ? 0 : 1]!.mark.color;
+      assert.equal(own, '#D55E00');
+      assert.equal(points.filter(({ mark: { color } }) => color === own).length, 1);
+      const rules = spec.layer.filter(({ mark }) => mark.type === 'rule');
+      assert.deepEqual(rules.map(({ data }) => data!.values), [[{ start: 2 }], [{ y: 32 }]]); // prettier-ignore
     }
   });
 
@@ -323,8 +398,18 @@ const TASK = {
   width: 6,
   noise: 0.1,
   train: images(150, 1),
+  validation: images(40, 3),
   test: images(80, 2),
   onEpoch: () => {},
+};
+
+/** Of a snapshot of these nets what is trained: kernel, scale and offset of two layers, the last layer. */
+const trainedOf = (snapshot: readonly Float32Array[]): number[] => {
+  const model = createModel(TASK.width, 1);
+  const trainable = new Set(model.trainableWeights.map(({ originalName }) => originalName));
+  const kept = snapshot.filter((_, i) => trainable.has(model.weights[i]!.originalName));
+  model.dispose();
+  return kept.flatMap((values) => [...values]);
 };
 
 describe('demo: net', () => {
@@ -397,10 +482,19 @@ describe('demo: training', () => {
   it('averages the weights at the ends of the epochs of the second half', async () => {
     const reports: EpochReport[] = [];
     const schedule = makeSchedule(6, 150);
-    const run = await runSeed({ ...TASK, schedule, onEpoch: (report) => reports.push(report) });
+    let state: SeedState | null = null;
+    const run = await runSeed({
+      ...TASK,
+      schedule,
+      onEpoch: (report) => reports.push(report),
+      onState: async (get) => void (state = await get()),
+    });
     assert.equal(run.averaged, 3);
-    const { path, average } = run.weights;
+    const { swa_state: buffers } = state!.swa;
+    const average = Object.values(buffers).flatMap(({ swa_buffer }) => [...swa_buffer.values]);
+    const { path } = run.weights;
     const means = Array.from(average, (_, i) => mean(path.map((weights) => weights[i]!)));
+    assert.lengthOf(average, path[0]!.length);
     assertClose(average, means, 1e-6);
     assert.deepEqual(
       reports.map(({ phase }) => phase),
@@ -417,7 +511,63 @@ describe('demo: training', () => {
     assert.isBelow(reports[5]!.loss, reports[0]!.loss);
     assert.deepEqual(reports[8]!.error, run.curves.decay[2]!.error);
     // Re-estimated statistics are not the last iterate's.
-    assert.notEqual(run.averageOldStatistics.nll, run.curves.average[2]!.nll);
+    assert.notEqual(run.averageOldStatistics.nll, chosenOf(run.windows).test.nll);
+  });
+
+  it('averages every step from every start, and chooses on validation', async () => {
+    for (const method of METHODS) {
+      // With 40 images an epoch is one step, so what is kept after each is every value averaged.
+      const schedule = makeSchedule(8, 40, method);
+      const iterates: number[][] = [];
+      // Labels of other classes: what is best there is not what is best on the test images.
+      const others = images(30, 5);
+      const wrong = { ...others, labels: others.labels.map((label) => (label + 3) % 10) };
+      const data = { train: images(40, 1), validation: wrong, noise: 0.3 };
+      const told: Window[] = [];
+      const run = await runSeed({
+        ...{ ...TASK, ...data, schedule },
+        onWindow: (window) => told.push(window),
+        onEpoch: () => {},
+        onState: async (get) => {
+          const { record, model } = await get();
+          if (record.trained < 8) iterates.push(trainedOf(model));
+        },
+      });
+      iterates.push([...run.weights.path.at(-1)!]); // after the last the state is that of going back
+      const { list, chosen } = run.windows;
+      assert.deepEqual(list.map(({ start }) => start), [0, 1, 2, 3, 4, 5, 6, 7]); // prettier-ignore
+      assert.deepEqual(told, [...list].reverse());
+      const least = Math.min(...list.map(({ validation }) => validation.nll));
+      assert.equal(list[chosen]!.validation.nll, least);
+      assert.isAbove(list[chosen]!.test.nll, Math.min(...list.map(({ test }) => test.nll)));
+
+      const labels = random(TASK.seed);
+      const noisy = (some: Images) => ({ ...some, labels: noisyLabels(some.labels, 0.3, labels) });
+      noisy(data.train);
+      const validation = noisy(data.validation); // as wrong as those that were learned
+      const model = own(createModel(TASK.width, 9));
+      for (const { start, validation: score, test } of list) {
+        const means = Float32Array.from(iterates[0]!, (_, i) =>
+          mean(iterates.slice(start).map((weights) => weights[i]!)),
+        );
+        setFlatWeights(model, means);
+        await reestimate(model, data.train);
+        assertClose([test.nll], [(await evaluate(model, TASK.test)).nll], 1e-4, `from ${start}`);
+        assertClose([score.nll], [(await evaluate(model, validation)).nll], 1e-4);
+        if (method === 'swa' && start === list[chosen]!.start) {
+          assertClose(run.weights.average, means, 1e-6);
+        }
+      }
+    }
+  });
+
+  it('has thirty windows at most, the longest all of the run', async () => {
+    const schedule = makeSchedule(40, 40);
+    const { windows } = await runSeed({ ...TASK, train: images(40, 1), schedule });
+    const starts = windows.list.map(({ start }) => start);
+    assert.lengthOf(starts, 30);
+    assert.deepEqual([starts[0], starts.at(-1)], [0, 39]);
+    assert.deepEqual(starts, [...new Set(starts)].sort((a, b) => a - b)); // prettier-ignore
   });
 
   it('averages exponentially as by hand, at every step of the second half', async () => {
@@ -481,14 +631,15 @@ describe('demo: training', () => {
     const onEpoch = () => void counts.push(tf.memory().numTensors);
     const schedule = makeSchedule(8, 150);
     const run = await runSeed({ ...TASK, schedule, onEpoch });
-    // Within a phase nothing grows once it has begun: slots come at the first step, averages after
-    // the first epoch of the second phase.
-    for (const [from, to] of [
-      [0, 4],
-      [5, 8],
-      [8, 12],
+    // Within a phase only the segments grow, by one copy of the 8 weights an epoch, until a window
+    // is chosen: slots come at the first step, averages after the first epoch of the second phase.
+    for (const [from, to, more] of [
+      [0, 4, 8],
+      [5, 8, 8],
+      [8, 12, 0],
     ] as const) {
-      assert.equal(new Set(counts.slice(from, to)).size, 1, String(counts));
+      const grown = counts.slice(from, to).map((count) => count - counts[from]!);
+      assert.deepEqual(grown, grown.map((_, i) => i * more), String(counts)); // prettier-ignore
     }
     assert.deepEqual((await runSeed({ ...TASK, schedule })).curves, run.curves);
   });
@@ -590,13 +741,13 @@ describe('demo: checkpoint', () => {
     for (const [other, is] of [
       [{ epoch: 3 }, 'something else'],
       [null, 'something else'],
-      [{ kind: 'tfjs-swa demo 1' }, 'tfjs-swa demo 1'],
+      [{ kind: 'tfjs-swa demo 2' }, 'tfjs-swa demo 2'],
     ] as const) {
       await saveStateDict(fileSystem(file), other);
       await refuses(
         setting,
         'is no checkpoint of this demo',
-        ` (expected tfjs-swa demo 2, not ${is})`,
+        ` (expected tfjs-swa demo 3, not ${is})`,
       );
     }
   });
@@ -634,11 +785,17 @@ describe('demo: checkpoint', () => {
 });
 
 describe('demo: report', () => {
-  const run = (seed: number, decay: number, swa: number): SeedRun => {
-    const curve = (error: number) => [{ epoch: 2, loss: 1, error, nll: error / 10 }];
+  /** A run whose chosen average, and average over the second half, have these test errors. */
+  const run = (seed: number, decay: number, swa: number, half = swa + 0.5): SeedRun => {
+    const score = (error: number) => ({ error, nll: error / 10 });
+    const curve = (error: number) => [{ epoch: 2, loss: 1, ...score(error) }];
+    const window = (start: number, error: number) => ({
+      ...{ start, validation: score(40), test: score(error) },
+    });
     return {
       seed,
-      curves: { iterates: curve(30), decay: curve(decay), average: curve(swa) },
+      curves: { iterates: curve(30), decay: curve(decay), average: curve(half) },
+      windows: { list: [window(0, 1), window(1, swa), window(2, 2)], chosen: 1 },
       averageOldStatistics: { error: 25, nll: 2.5 },
       otherAverage: { error: 21, nll: 2.1 },
       decayReestimated: { error: 20, nll: 2 },
@@ -686,6 +843,7 @@ describe('demo: report', () => {
       [
         "SWA, last iterate's BN statistics",
         'SWA after bnUpdate',
+        'SWA, once an epoch, second half',
         'EMA after bnUpdate',
         'SWA after bnUpdate - SGD with decay',
       ],
@@ -695,7 +853,8 @@ describe('demo: report', () => {
       [
         "EMA, last iterate's BN statistics",
         'EMA after bnUpdate',
-        'SWA after bnUpdate',
+        'SWA, every step, start chosen',
+        'SWA, once an epoch, second half',
         'EMA after bnUpdate - SGD with decay',
       ],
     ],
@@ -704,29 +863,36 @@ describe('demo: report', () => {
       [
         'SWA at cyclic rate, last BN stats',
         'SWA at cyclic rate after bnUpdate',
+        'SWA, every step, start chosen',
         'EMA at cyclic rate after bnUpdate',
         'SWA at cyclic rate - SGD with decay',
       ],
     ],
   ] as const) {
-    it(`has a row for either average, named truly, with ${method}`, () => {
-      const summary = summarize([run(1, 20, 19), run(2, 22, 20.9), run(3, 26, 25)], method);
+    it(`has a row for each average, named truly, with ${method}`, () => {
+      // The method's average; the other of the chosen one and that over the second half has 0.5 more.
+      const errors = [19, 20.9, 25].map((error): [number, number] =>
+        method === 'swa' ? [error, error + 0.5] : [error + 0.5, error],
+      );
+      const runs = [20, 22, 26].map((decay, i) => run(i + 1, decay, ...errors[i]!));
+      const summary = summarize(runs, method);
       const lines = tableOf(summary)
         .split('\n')
         .map((line) => [line.slice(0, 36).trimEnd(), line.slice(36, 48).trimEnd()]);
-      const [old, average, other, difference] = labels;
+      const [old, average, second, other, difference] = labels;
       const rate = method === 'cyclic' ? 'cyclic' : 'constant';
-      assert.deepEqual(lines.slice(3, 10), [
+      assert.deepEqual(lines.slice(3, 11), [
         ['SGD with decay', '22.67 ± 3.06'], // of 20, 22, 26
         [`SGD at the ${rate} rate`, '30.00 ± 0.00'],
         [old, '25.00 ± 0.00'],
         [average, '21.63 ± 3.07'], // of 19, 20.9, 25
+        [second, '22.13 ± 3.07'], // 0.5 more
         [other, '21.00 ± 0.00'],
         ['-'.repeat(36), '-'.repeat(12)],
         [difference, '-1.03 [-1.18'], // of -1, -1.1, -1: sd 0.0577, half 4.3027 * 0.0577 / 1.7321
       ]);
       assert.isTrue(lines.every((line) => line.join('').length <= 80));
-      const [first, second] = {
+      const [first, last] = {
         swa: ["SWA's test error is 1.03 points lower", 'that SWA beats SGD'],
         ema: ["EMA's test error is 1.03 points lower", 'that EMA beats SGD'],
         cyclic: [
@@ -736,7 +902,9 @@ describe('demo: report', () => {
       }[method] as [string, string];
       const sentence = sentenceOf(summary, { epochs: 30, noise: 0.2, method });
       assert.include(sentence, first);
-      assert.include(sentence, second);
+      assert.include(sentence, last);
+      const start = 'with the start of averaging chosen on validation, and neither the decay';
+      assert[method === 'swa' ? 'include' : 'notInclude'](sentence, start);
     });
   }
 
@@ -913,6 +1081,8 @@ describe('demo: the command', () => {
       /^ +\d+% \| seed 1\/2 SWA, epoch 2\/2, loss \d\.\d{3}, test error \d+\.\d\d %$/m,
     );
     assert.deepEqual(readdirSync(out).sort(), [
+      'averaging-start.png',
+      'averaging-start.svg',
       'error-plane.png',
       'error-plane.svg',
       'learning-rate.png',
@@ -943,9 +1113,14 @@ describe('demo: the command', () => {
     assert.include(stdout, wrapped(results.sentence));
     assert.include(stdout, `Took ${results.seconds.taken.toFixed(1)} s`);
     // The summary's numbers are the seeds' own.
-    const swa = results.seeds.map((seed: SeedRun) => seed.curves.average[0]!.error);
+    const swa = results.seeds.map((seed: SeedRun) => chosenOf(seed.windows).test.error);
+    const overHalf = results.seeds.map((seed: SeedRun) => seed.curves.average[0]!.error);
     const decay = results.seeds.map((seed: SeedRun) => seed.curves.decay[0]!.error);
     assert.deepEqual(results.summary.rows[3].error.values, swa);
+    assert.deepEqual(results.summary.rows[4].error.values, overHalf);
+    for (const { windows } of results.seeds as SeedRun[]) {
+      assert.deepEqual(windows.list.map(({ start }) => start), [0, 1]); // prettier-ignore
+    }
     assertClose([results.summary.difference.error.mean], [mean(swa) - mean(decay)], 1e-9);
     assert.isTrue(
       swa.every((error: number) => error > 10 && error < 80),

@@ -23,18 +23,22 @@ const filesIn = (folder: string, extension: string): string[] =>
     .map((name) => `${folder}/${name}`);
 
 const GUIDES = filesIn('docs', '.md');
-const DOCUMENTS = ['README.md', ...GUIDES];
+const DOCUMENTS = ['README.md', ...GUIDES, 'examples/README.md', 'benchmarks/README.md'];
+/** Its blocks run in their order, with those of other languages: spec/python/guide.spec.ts. */
+const IN_ORDER = 'docs/python.md';
 
 describe('the documentation', function () {
   this.timeout(120_000);
 
   const inMarkdown = DOCUMENTS.flatMap((file) => markdownSamples(file, read(file)));
   const inDocstrings = filesIn('lib', '.ts').flatMap((file) => docstringSamples(file, read(file)));
-  const all = [...inMarkdown, ...inDocstrings];
+  const all = [...inMarkdown.filter(({ document }) => document !== IN_ORDER), ...inDocstrings];
   let samples: Samples;
+  let inOrder: Samples;
   let failures: (string | null)[];
   before(async () => {
     samples = new Samples(all);
+    inOrder = new Samples(inMarkdown.filter(({ document }) => document === IN_ORDER));
     failures = await samples.run();
   });
   after(() => samples.remove());
@@ -47,12 +51,20 @@ describe('the documentation', function () {
     assert.isNotEmpty(inDocstrings);
   });
 
-  it('has every page in the site', () => {
+  it('has these pages and no others in the site, beside those of the code', () => {
     const { projectDocuments } = JSON.parse(read('scripts/typedoc.json')) as {
       projectDocuments: string[];
     };
     const inSite = projectDocuments.map((file) => path.join('scripts', file));
-    assert.includeMembers(inSite, GUIDES);
+    assert.sameMembers(['README.md', ...inSite], DOCUMENTS);
+  });
+
+  it('has every folder of lib in its map', () => {
+    const folders = readdirSync(path.join(root, 'lib'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+    const map = [...read('CONTRIBUTING.md').matchAll(/^ {2}(\w+)\/ +\S/gm)].map(([, name]) => name);
+    assert.includeMembers(map, folders);
   });
 
   it('excuses no code from running', () => {
@@ -65,7 +77,7 @@ describe('the documentation', function () {
   });
 
   it('has code that compiles', () => {
-    assert.deepEqual(samples.typeErrors(), []);
+    assert.deepEqual([...samples.typeErrors(), ...inOrder.typeErrors()], []);
   });
 
   it('has links that lead somewhere', () => {

@@ -25,10 +25,14 @@ const RUN_BY = {
   layers_fit: 'this',
   node_script: 'this',
   page: 'page/*.spec.ts',
+  parallel: 'parallel*.spec.ts',
   schedules: 'this',
+  soup: 'this',
+  tabs: 'page/tabs.spec.ts',
   target_network: 'this',
   torch_swa_utils: 'this',
   training_loop: 'this',
+  uncertainty: 'this',
   vite_page: 'scripts/apps/bundlers.ts',
 };
 /** Where a user starts: short enough to be read at one go. */
@@ -113,6 +117,41 @@ describe('examples', function () {
     const output = await run('target_network');
     const [first, last] = [...output.matchAll(/a mean return of (\d+\.\d)/g)].map(([, r]) => Number(r)); // prettier-ignore
     assert.isAbove(last!, 3 * first!);
+  });
+
+  it('uncertainty: is surer where data are than in the gap between; under 80 lines', async () => {
+    const text = readFileSync(path.join(root, 'examples/uncertainty/main.ts'), 'utf8');
+    assert.isBelow(text.trimEnd().split('\n').length, 80);
+    const out = mkdtempSync(path.join(tmpdir(), 'tfjs-swa-'));
+    try {
+      const output = await run('uncertainty', '--out', out);
+      const [gap, left, right] = [...output.matchAll(/\d\.\d{3}/g)].map(Number);
+      assert.isAbove(gap!, 1.5 * Math.max(left!, right!));
+      assert.isAbove(Math.min(left!, right!), 0);
+      assert.sameMembers(readdirSync(out), ['uncertainty.png', 'uncertainty.svg']);
+    } finally {
+      rmSync(out, { recursive: true });
+    }
+  });
+
+  it('soup: takes the best run and what makes it better; under 100 lines', async () => {
+    const text = readFileSync(path.join(root, 'examples/soup/main.ts'), 'utf8');
+    assert.isBelow(text.trimEnd().split('\n').length, 100);
+    const lines = (await run('soup', '--quick')).trim().split('\n');
+    for (const [kind, of] of [
+      ['last weights', lines.slice(0, 4)],
+      ['averages', lines.slice(4)],
+    ] as const) {
+      const told = of.map((line) => /^(.+), (.+): (\d+\.\d+) % of the test wrong, /.exec(line)!);
+      assert.deepEqual(told.map(([, what]) => what), Array(4).fill(kind)); // prettier-ignore
+      const [first, second, best, soup] = told.map(([, , which, error]) => [which!, Number(error)]);
+      const rate = /^best on validation \((.+)\)$/.exec(best![0] as string)![1]!;
+      assert.include(['0.1', '0.02'], rate);
+      assert.equal(best![1], (rate === '0.1' ? first : second)![1]);
+      assert.match(soup![0] as string, new RegExp(`^soup of ${rate.replace('.', '\\.')}( |$)`));
+      // 90 % is the error of one who knows nothing.
+      for (const [which, error] of [first!, second!, soup!]) assert.isBelow(error as number, 45, which as string); // prettier-ignore
+    }
   });
 
   it('schedules: draws both pictures, as SVG and PNG', async () => {

@@ -329,6 +329,18 @@ describe('stateDict and loadStateDict', () => {
       await assertFails(() => single.loadStateDict(both), /; unexpected: count\/extra$/);
     });
 
+    it('averages for a group that is not averaged, which a swap would not leave then', async () => {
+      const { state, vs } = await trained('still');
+      const paramGroups = [{ params: vs, average: false }];
+      const swa = swaOf(tf.train.momentum(0.5, 0.5), { paramGroups });
+      const empty = await swa.stateDict();
+      await assertFails(
+        () => swa.loadStateDict(state),
+        'The state does not fit this SWA; of the wrong shape or value: n_avg of group 0 (1, not 0)',
+      );
+      assert.deepEqual(await swa.stateDict(), empty);
+    });
+
     it('another optimizer', async () => {
       const { state, vs } = await trained('kind');
       const swa = swaOf(tf.train.rmsprop(0.5, 0.9, 0.25), { paramGroups: [{ params: vs }] });

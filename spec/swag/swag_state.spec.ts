@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { SWAG, type SWAGStateDict } from '../../lib/index.js';
+import { loadStateDict, saveStateDict, SWAG, type SWAGStateDict } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import { assertClose, assertFails, own, random, valuesOf, variable } from '../support/support.js';
 import { referenceOf } from './reference.js';
@@ -169,6 +169,26 @@ describe('the state of a SWAG', () => {
       }),
       { numRuns: shareOf(60) },
     );
+  });
+
+  it('is saved and loaded as any checkpoint, before the first update and with a sample in place', async () => {
+    const { model } = net();
+    const swag = own(new SWAG(model));
+    for (const step of ['none', 'update', 'sample']) {
+      if (step === 'update') for (let i = 0; i < 3; i++) swag.update();
+      if (step === 'sample') swag.sample({ seed: 1 });
+      const state = await swag.stateDict();
+      let file: tf.io.ModelArtifacts | null = null;
+      const save = async (artifacts: tf.io.ModelArtifacts) => {
+        file = artifacts;
+        return {
+          modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' as const },
+        };
+      };
+      await saveStateDict({ save }, state);
+      const load = async () => file!;
+      assert.deepEqual(await loadStateDict<SWAGStateDict>({ load }), state);
+    }
   });
 
   it('is taken by name, in another order, and with another maxRank', async () => {

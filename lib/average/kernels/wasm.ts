@@ -9,8 +9,13 @@ import { renewal, type WasmEntry, type WasmTensors } from './patches.js';
 interface WasmBackend extends CountsReferences, WasmTensors {
   /** Where each tensor's data lies (tfjs-backend-wasm 4.22, backend_wasm.ts, `move`). */
   dataIdMap?: { get(dataId: object): WasmEntry | undefined };
-  /** The Emscripten module: its memory is an export, or its own where threads share it. */
-  wasm?: WasmTensors['wasm'] & { asm?: { memory?: unknown }; wasmMemory?: unknown };
+  wasm?: WasmTensors['wasm'] & WasmModule;
+}
+
+/** The Emscripten module: its memory is an export, or its own where threads share it. */
+export interface WasmModule {
+  asm?: { memory?: unknown };
+  wasmMemory?: unknown;
 }
 
 /** average.wat's function: byte addresses, a number of values, the weight. */
@@ -40,10 +45,15 @@ export function wasmAverage(backend: WasmBackend, weight: number): Update | null
   };
 }
 
-function averageOn(wasm: WasmBackend['wasm']): Average | null {
-  const memory = [wasm?.asm?.memory, wasm?.wasmMemory].find(
+/** The memory in which the backend keeps its tensors. */
+export function memoryOf(wasm: WasmModule | undefined): WebAssembly.Memory | undefined {
+  return [wasm?.asm?.memory, wasm?.wasmMemory].find(
     (candidate) => candidate instanceof WebAssembly.Memory,
   );
+}
+
+function averageOn(wasm: WasmBackend['wasm']): Average | null {
+  const memory = memoryOf(wasm);
   if (!memory) return null;
   let average = instances.get(memory);
   if (average === undefined) instances.set(memory, (average = instantiate(memory)));

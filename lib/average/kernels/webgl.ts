@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasMethods, type Update } from './contract.js';
 
 /** What of the WebGL backend is used (tfjs-backend-webgl 4.22, backend_webgl.ts). */
-interface WebGlBackend {
+export interface WebGlBackend {
   runWebGLProgram?(
     program: object,
     inputs: tf.TensorInfo[],

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { hasMethods, type Update } from './contract.js';
 
 /** What of the WebGPU backend is used (tfjs-backend-webgpu 4.22, backend_webgpu.ts). */
-interface WebGpuBackend {
+export interface WebGpuBackend {
   tensorMap?: { get(dataId: object): { dtype?: string; resource?: unknown } | undefined };
   uploadToGPU?(dataId: object): void;
   runWebGPUProgram?(
@@ -19,18 +19,25 @@ interface WebGpuBackend {
 
 const WORKGROUP = 64;
 
-export function webgpuAverage(backend: WebGpuBackend, weight: number): Update | null {
+/**
+ * Tells of a tensor whether it is float32 with a record of 4.6 or later, the time whose programs are as
+ * below; `null` where the backend cannot say.
+ */
+export function knownBy(backend: WebGpuBackend): ((tensor: tf.Tensor) => boolean) | null {
   const { tensorMap } = backend;
-  if (!hasMethods(backend, 'runWebGPUProgram', 'uploadToGPU')) return null;
-  if (!hasMethods(tensorMap, 'get')) return null;
-  const uniforms = [{ type: 'float32', data: [weight] }];
-  /** A float32 tensor whose record is that of 4.6 or later: the programs of its time are as below. */
-  const isKnown = ({ dataId }: tf.Tensor): boolean => {
+  if (!hasMethods(backend, 'uploadToGPU') || !hasMethods(tensorMap, 'get')) return null;
+  return ({ dataId }) => {
     const { dtype } = tensorMap.get(dataId) ?? {};
     if (dtype !== 'float32') return false;
     backend.uploadToGPU(dataId);
     return tensorMap.get(dataId)?.resource instanceof Object;
   };
+}
+
+export function webgpuAverage(backend: WebGpuBackend, weight: number): Update | null {
+  const isKnown = knownBy(backend);
+  if (!isKnown || !hasMethods(backend, 'runWebGPUProgram')) return null;
+  const uniforms = [{ type: 'float32', data: [weight] }];
   return (average, value) => {
     const { size, shape } = average;
     if (size === 0) return true;

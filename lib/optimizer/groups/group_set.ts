@@ -5,12 +5,14 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { setHolder } from '../../average/exchange.js';
 import { hasLearningRate, rateOf, type Rate } from '../../schedule/learning_rate.js';
+import { nothingLeft, type LoadReport } from '../../state/match_tensors.js';
 import type { SWAStateDict } from '../../state/state_dict.js';
 import { checkAlive, isAlive } from '../../state/tensor_data.js';
 import { keepsOwnState } from '../base/fields.js';
 import { disposeOptimizer } from '../base/make.js';
 import { setOwnStates } from '../base/state.js';
-import { checkBase, planLoad, type LoadOptions } from './load_state.js';
+import { loadPart } from './load_part.js';
+import { checkBase, matchAll, planLoad, type LoadOptions } from './load_state.js';
 import {
   planGroup,
   type Group,
@@ -75,7 +77,8 @@ export class GroupSet {
       for (const { counters } of made)
         for (const name of this.owner.keeps.counters) counters[name] = 0;
       if (complete) {
-        load = planLoad([...list, ...made], waiting.state, this.owner, waiting.options);
+        const { state, options: how } = waiting;
+        load = planLoad(matchAll([...list, ...made], state), state, this.owner, how);
       }
     } catch (error) {
       made.forEach((group, i) => {
@@ -187,10 +190,18 @@ export class GroupSet {
    *
    * @throws Error that says what does not fit; nothing has changed then.
    */
-  async load(state: SWAStateDict, options: LoadOptions): Promise<void> {
+  async load(state: SWAStateDict, options: LoadOptions): Promise<LoadReport> {
     const { list, optimizer } = this;
-    if (list.length > 0 && !this.waiting) {
-      const commit = planLoad(list, state, this.owner, options);
+    const known = list.length > 0 && !this.waiting;
+    if (options.strict === false) {
+      if (known) return loadPart(list, state, this.owner, options);
+      throw new Error(
+        'Cannot load with strict: false before the variables are known: name them with paramGroups ' +
+          'or addParamGroup(), or take a step',
+      );
+    }
+    if (known) {
+      const commit = planLoad(matchAll(list, state), state, this.owner, options);
       // What is kept holds the weights then.
       if (list.some(({ swapped }, g) => swapped && !state.param_groups[g]!.swapped)) {
         throw new Error(
@@ -199,7 +210,7 @@ export class GroupSet {
       }
       await setOwnStates(list.map((group, g) => [group.optimizer, state.opt_state[g]!]));
       commit();
-      return;
+      return nothingLeft();
     }
     // A state without groups is that of a wrapper before its first step, as this one is.
     const [first, ...others] = Object.values(state.opt_state);
@@ -209,6 +220,7 @@ export class GroupSet {
       await setOwnStates([[optimizer, first]]);
     }
     this.waiting = first ? new WaitingState(structuredClone(state), options) : null;
+    return nothingLeft();
   }
 
   /** The rates of the groups, also of those of a state that waits; else the wrapped optimizer's. */

@@ -20,14 +20,48 @@ import type { Keeps } from './save_state.js';
 export interface LoadOptions {
   /** 'keep': the wrapper's own averaging function goes on from averages that another one made. */
   avgFn?: 'keep';
+  /** false: take what fits by name alone, and report the rest; default true. */
+  strict?: boolean;
 }
 
 /** Refuses options of `loadStateDict` that make no sense. */
 export function checkLoadOptions(options: LoadOptions): LoadOptions {
-  checkKeys(options, ['avgFn']);
-  const { avgFn } = options;
+  checkKeys(options, ['avgFn', 'strict']);
+  const { avgFn, strict = true } = options;
+  if (typeof strict !== 'boolean') invalid('strict', strict, 'a boolean');
   if (avgFn !== undefined && avgFn !== 'keep') invalid('avgFn', avgFn, "'keep'");
   return options;
+}
+
+/** What of a state is for a group. */
+export interface Target {
+  readonly group: Group;
+  /** Those of its parameters that take something. */
+  readonly params: readonly tf.Variable[];
+  /** The number of the saved group. */
+  readonly source: number;
+  /** Where each of `params` stands there. */
+  readonly order: readonly number[];
+}
+
+/** What of a state is for each group, `null` for nothing, and what `checkFit` is to compare. */
+export interface Match {
+  readonly targets: readonly (Target | null)[];
+  readonly wanted: Map<string, string>;
+  readonly found: Map<string, string>;
+}
+
+/** Matches all of a state with all groups. */
+export function matchAll(groups: readonly Group[], { param_groups }: SWAStateDict): Match {
+  const { orders, ...parts } = matchGroups(
+    groups.map(({ params }) => params.map(({ name }) => name)),
+    param_groups.map(({ param_names }) => param_names),
+  );
+  const targets = groups.map((group, source) => {
+    const order = orders[source];
+    return order ? { group, params: group.params, source, order } : null;
+  });
+  return { targets, ...parts };
 }
 
 /**
@@ -38,26 +72,22 @@ export function checkLoadOptions(options: LoadOptions): LoadOptions {
  * @throws Error that lists what is missing, unexpected and of the wrong shape or value.
  */
 export function planLoad(
-  groups: readonly Group[],
+  { targets, wanted, found }: Match,
   state: SWAStateDict,
   holder: { readonly keeps: Keeps },
   { avgFn }: LoadOptions,
 ): () => void {
   const { keeps } = holder;
   const { param_groups, opt_state, swa_state } = state;
-  const { orders, wanted, found } = matchGroups(
-    groups.map(({ params }) => params.map(({ name }) => name)),
-    param_groups.map(({ param_names }) => param_names),
-  );
   const compare = (part: string, is: unknown, not: unknown): void => {
     found.set(part, String(is));
     wanted.set(part, String(not));
   };
-  const puts = groups.map((group, g) => {
-    const { params, optimizer } = group;
-    const order = orders[g];
-    if (!order) return () => {};
-    const saved = param_groups[g]!;
+  const puts = targets.map((target, g) => {
+    if (!target) return () => {};
+    const { group, params, source, order } = target;
+    const { optimizer, averaged } = group;
+    const saved = param_groups[source]!;
     const { n_avg, step_counter, swapped, lr, avg_fn, params: indices } = saved;
     const { learningRate: _, ...config } = optimizer.getConfig();
     for (const [key, value] of Object.entries(config)) {
@@ -66,11 +96,18 @@ export function planLoad(
     }
     if (keeps.fixed || avgFn !== 'keep') compare(`avg_fn of group ${g}`, avg_fn, keeps.avgFn);
     if (!Number.isNaN(lr) && !hasLearningRate(optimizer)) found.set(`lr of group ${g}`, '');
+    // Else a swap would not leave it.
+    if (!averaged) compare(`n_avg of group ${g}`, n_avg, 0);
 
-    const path = (name: string): string => `opt_state[${g}] ${name}`;
-    const entries = new Map(opt_state[g]!.map((entry) => [entry.name, entry]));
+    const path = (name: string): string => `opt_state[${source}] ${name}`;
+    const entries = new Map(opt_state[source]!.map((entry) => [entry.name, entry]));
     if (!keepsOwnState(optimizer)) {
-      for (const [name, entry] of entries) found.set(path(name), kindOf(entry));
+      for (const [name, entry] of entries) {
+        const place = placeOf(name);
+        // A slot of a parameter that is left out is nobody's.
+        if (order.includes(place) || !(place < indices.length))
+          found.set(path(name), kindOf(entry));
+      }
     }
     const parts = partsOf(optimizer, params, order);
     for (const part of parts) {
@@ -127,12 +164,30 @@ export function checkBase(
   holder: { readonly keeps: Keeps },
   options: LoadOptions,
 ): void {
-  const group = state.param_groups[0]!;
-  const params = group.param_names.map((name, i) => {
-    const [buffer] = Object.values(state.swa_state[group.params[i]!] ?? {});
-    const slot = state.opt_state[0]!.find((entry) => entry.name.endsWith(`/${i}`));
-    return { name, shape: (buffer ?? slot)?.shape ?? [] };
+  const saved = savedParams(state, 0);
+  const target = {
+    params: saved.map(({ name, shape = [] }) => ({ name, shape })),
+    group: { optimizer, averaged: true },
+    source: 0,
+    order: [...saved.keys()],
+  } as unknown as Target;
+  planLoad({ targets: [target], wanted: new Map(), found: new Map() }, state, holder, options);
+}
+
+/** The parameters of a saved group, and of what shape they were, where anything was kept for one. */
+export function savedParams(
+  { param_groups, opt_state, swa_state }: SWAStateDict,
+  group: number,
+): { name: string; shape: readonly number[] | undefined }[] {
+  const { params, param_names } = param_groups[group]!;
+  return param_names.map((name, i) => {
+    const [buffer] = Object.values(swa_state[params[i]!] ?? {});
+    const slot = opt_state[group]!.find((entry) => placeOf(entry.name) === i);
+    return { name, shape: (buffer ?? slot)?.shape };
   });
-  const target = { params, optimizer } as unknown as Group;
-  planLoad([target], { ...state, param_groups: [group] }, holder, options);
+}
+
+/** Of the name of a slot, `FIELD/POSITION`, the position; else NaN. */
+function placeOf(name: string): number {
+  return Number(/\/(\d+)$/.exec(name)?.[1]);
 }
