@@ -18,8 +18,9 @@ export type { HistoryLoadOptions } from './history/history_state.js';
 export { SWAG } from './swag/swag.js';
 export type { SWAGOptions, SWAGSampleOptions } from './swag/options.js';
 export type { SWAGPrediction, SWAGPredictOptions } from './swag/predict.js';
-export type { SWAGPlacedState, SWAGStateDict } from './swag/swag_state.js';
+export type { SWAGStateDict } from './swag/swag_state.js';
 export type { TrainedModel } from './swap/trained_weights.js';
+export type { PlacedState } from './state/placed_state.js';
 export type { WeightAverage } from './state/weight_average.js';
 export type {
   ChosenState,

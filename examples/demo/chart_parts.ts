@@ -3,11 +3,18 @@
  * It knows nothing of what is drawn.
  */
 import type { TopLevelSpec } from 'vega-lite';
-import { CONFIG, heading, HEIGHT, LINE_LABEL, ROOM, WIDTH } from './chart_style.js';
+import { CONFIG, heading, HEIGHT, LINE_LABEL, ROOM, TITLE_X, WIDTH } from './chart_style.js';
 import { mean } from './statistics.js';
 
-/** The title of an axis of test errors. */
-export const ERROR_TITLE = 'test error (% of the 10,000 test images)';
+/** The axis of test errors. */
+export function errorAxis(low: number, high: number) {
+  return {
+    type: 'quantitative',
+    scale: { domain: [low, high], nice: false, zero: false },
+    axis: { titleX: TITLE_X },
+    title: 'test error (% of the 10,000 test images)',
+  } as const;
+}
 
 /** A place for a line's label: where the line ends, and where the label goes. */
 export interface EndLabel {

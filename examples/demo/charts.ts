@@ -5,7 +5,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import {
   endLabels,
-  ERROR_TITLE,
+  errorAxis,
   headingLayers,
   overSeeds,
   paddedRange,
@@ -69,12 +69,7 @@ export function errorChart(
     const { epoch, mean } = last(points);
     return { label, colour, x: epoch, y: mean };
   });
-  const y = {
-    type: 'quantitative',
-    scale: { domain: [low, high], nice: false, zero: false },
-    axis: { titleX: TITLE_X },
-    title: ERROR_TITLE,
-  } as const;
+  const y = errorAxis(low, high);
   const x = epochAxis(epochs);
   const colour = { field: 'colour', type: 'nominal', scale: null } as const;
   return toVegaLite({

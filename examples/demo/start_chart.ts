@@ -5,7 +5,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import {
   endLabels,
-  ERROR_TITLE,
+  errorAxis,
   headingLayers,
   overSeeds,
   paddedRange,
@@ -13,7 +13,7 @@ import {
   spreadLabels,
   toVegaLite,
 } from './chart_parts.js';
-import { COLOURS, TITLE_X } from './chart_style.js';
+import { COLOURS } from './chart_style.js';
 import { NAMES } from './method.js';
 import { last } from './report.js';
 import type { Schedule } from './schedule.js';
@@ -53,12 +53,7 @@ export function startChart(
     axis: { tickMinStep: 1, tickCount: 6, format: 'd' },
     title: `averaging starts after this epoch, and ends with epoch ${epochs}`,
   } as const;
-  const y = {
-    type: 'quantitative',
-    scale: { domain: [low, high], nice: false, zero: false },
-    axis: { titleX: TITLE_X },
-    title: ERROR_TITLE,
-  } as const;
+  const y = errorAxis(low, high);
   const at = (label: string, colour: string, y: number) => ({ label, colour, x: epochs, y });
   const ends = [
     at('SGD with decay', COLOURS.decay, decay),

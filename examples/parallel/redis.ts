@@ -6,10 +6,10 @@ import { Redis } from 'ioredis';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { UsageError } from '../demo/options.js';
+import { freePort } from './free_port.js';
 
 /** How long a server may take to answer. */
 const PATIENCE = 20_000;
@@ -145,15 +145,6 @@ function connect(port: number): Redis {
     retryStrategy: () => null, // one try
   });
   return client.on('error', () => {});
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** What a file holds; nothing if it is not there. */

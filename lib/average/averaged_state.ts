@@ -10,7 +10,7 @@ import {
   type Described,
   type LoadReport,
 } from '../state/match_tensors.js';
-import { checkTensorData, type TensorData } from '../state/tensor_data.js';
+import { checkTensorList, type TensorData } from '../state/tensor_data.js';
 
 /** The state of an {@link AveragedModel} as plain data. */
 export interface AveragedModelStateDict {
@@ -88,8 +88,7 @@ export function fitState(
 export function checkAveragedState(state: unknown): asserts state is AveragedModelStateDict {
   const { n_averaged, avg_fn, module, starts } = (state ?? {}) as Partial<AveragedModelStateDict>;
   if (!isCount(n_averaged)) return invalid('state.n_averaged', n_averaged, 'an integer >= 0');
-  if (!Array.isArray(module)) return invalid('state.module', module, 'a list of tensor data');
-  module.forEach((entry, i) => checkTensorData(`state.module[${i}]`, entry));
+  checkTensorList('state.module', module);
   if (typeof avg_fn !== 'string') invalid('state.avg_fn', avg_fn, 'a string');
   if (starts === undefined) return;
   const fits = (start: unknown) => isCount(start) && start <= n_averaged;

@@ -7,13 +7,14 @@ import { startAverage } from '../average/average.js';
 import { checkKeys, invalid } from '../check.js';
 import type { NamedVariable } from '../model/model_or_list.js';
 import { matchByName, matchByRule, type LoadReport } from '../state/match_tensors.js';
-import { hostData, toVariable, type TensorData } from '../state/tensor_data.js';
+import { toVariable, type TensorData } from '../state/tensor_data.js';
 import {
   checkHistoryState,
   type ChosenState,
   type SegmentState,
   type WeightHistoryState,
 } from '../state/weight_history_state.js';
+import { readPlaced, readValues } from '../swap/placed.js';
 import type { TrainedWeights } from '../swap/trained_weights.js';
 import { Chosen } from './chosen.js';
 import type { Segment } from './segments.js';
@@ -43,19 +44,12 @@ export async function readState(
   open: boolean,
   chosen: Chosen | null,
 ): Promise<WeightHistoryState> {
-  const { averaged, statistics } = weights;
-  const read = (named: readonly NamedVariable[], values: Segment['averages']) =>
-    Promise.all(named.map(({ name }, i) => hostData(name, values[i]!)));
   const readSegment = async ({ count, averages, late }: Segment): Promise<SegmentState> => {
     const rest = late && { late: [...late] };
-    return { count, weights: await read(averaged, averages), ...rest };
+    return { count, weights: await readValues(weights.averaged, averages), ...rest };
   };
-  const readChosen = async ({ score, swapped, buffers }: Chosen): Promise<ChosenState> => {
-    const [values, others] = await Promise.all([
-      read(averaged, buffers),
-      read(statistics, buffers.slice(averaged.length)),
-    ]);
-    return { ...score, swapped, weights: values, statistics: others };
+  const readChosen = async (placed: Chosen): Promise<ChosenState> => {
+    return { ...placed.score, ...(await readPlaced(weights, placed)) };
   };
   const [parts, choice] = await Promise.all([
     Promise.all(segments.map(readSegment)),

@@ -4,9 +4,8 @@
  */
 import { invalid } from '../check.js';
 import { matchByRule, type Described } from '../state/match_tensors.js';
-import type { TensorData } from '../state/tensor_data.js';
+import { checkTensorList, type TensorData } from '../state/tensor_data.js';
 import type { WeightAverage } from '../state/weight_average.js';
-import { checkWeights } from './weights.js';
 
 /** A weight that is summed up. */
 interface Sum extends Described {
@@ -60,7 +59,8 @@ export class WeightAccumulator {
     }
     const { weights, count } = Object(part) as WeightAverage;
     if (!(Number.isFinite(count) && count > 0)) invalid('count', count, 'a finite number > 0');
-    this.put(checkWeights(weights), count, count);
+    checkTensorList('weights', weights);
+    this.put(weights, count, count);
   }
 
   /**

@@ -3,9 +3,8 @@
  * from or what is measured.
  */
 import { invalid } from '../check.js';
-import type { TensorData } from '../state/tensor_data.js';
+import { checkTensorList, type TensorData } from '../state/tensor_data.js';
 import { WeightAccumulator } from './accumulator.js';
-import { checkWeights } from './weights.js';
 
 /** What {@link greedySoup} makes. */
 export interface GreedySoup<C> {
@@ -58,7 +57,9 @@ export async function greedySoup<C>(
   };
   const scored: { candidate: C; own: number }[] = [];
   for (const candidate of candidates) {
-    scored.push({ candidate, own: await scoreOf([...checkWeights(await load(candidate))]) });
+    const weights: unknown = await load(candidate);
+    checkTensorList('weights', weights);
+    scored.push({ candidate, own: await scoreOf([...weights]) });
   }
   scored.sort(({ own: a }, { own: b }) =>
     Number.isNaN(a) || Number.isNaN(b) ? Number(Number.isNaN(a)) - Number(Number.isNaN(b)) : a - b,

@@ -3,10 +3,9 @@
  * of averages.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { invalid } from '../check.js';
 import { variablesOf, type WeightedModel } from '../model/model_or_list.js';
 import { matchByRule } from '../state/match_tensors.js';
-import { checkTensorData, hostData, toTensor, type TensorData } from '../state/tensor_data.js';
+import { checkTensorList, hostData, toTensor, type TensorData } from '../state/tensor_data.js';
 
 /**
  * Copies all weights to the host, as they are at the moment of the call: frozen ones, moving
@@ -42,15 +41,9 @@ export function assignWeights(
   weights: readonly TensorData[],
 ): void {
   const variables = variablesOf(model);
-  const values = matchByRule(variables, checkWeights(weights));
+  checkTensorList('weights', weights);
+  const values = matchByRule(variables, weights);
   variables.forEach(({ variable }, i) => {
     tf.tidy(() => variable.assign(toTensor(values[i]!)));
   });
-}
-
-/** Refuses what is no list of tensor data. */
-export function checkWeights(weights: unknown, name = 'weights'): readonly TensorData[] {
-  if (!Array.isArray(weights)) return invalid(name, weights, 'a list of tensor data');
-  weights.forEach((entry, i) => checkTensorData(`${name}[${i}]`, entry));
-  return weights as TensorData[];
 }

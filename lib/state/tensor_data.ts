@@ -145,3 +145,9 @@ export function checkTensorData(label: string, value: unknown): asserts value is
     invalid(`${label}.values`, values, `a ${array.name} of ${size}`);
   }
 }
+
+/** The same of a list of such, by their places. */
+export function checkTensorList(label: string, list: unknown): asserts list is TensorData[] {
+  if (!Array.isArray(list)) return invalid(label, list, 'a list of tensor data');
+  list.forEach((entry, i) => checkTensorData(`${label}[${i}]`, entry));
+}

@@ -3,7 +3,8 @@
  * knows nothing of the weights that are to take it.
  */
 import { checkInteger, invalid, isCount } from '../check.js';
-import { checkTensorData, type TensorData } from './tensor_data.js';
+import { checkPlacedState, type PlacedState } from './placed_state.js';
+import { checkTensorList } from './tensor_data.js';
 import type { WeightAverage } from './weight_average.js';
 
 /** A window and what it was worth. */
@@ -36,14 +37,7 @@ export interface WeightHistoryState {
 }
 
 /** An average that was chosen, as plain data. */
-export interface ChosenState extends WindowScore {
-  /** Whether the variables held it, and `weights` and `statistics` are therefore those of training. */
-  swapped: boolean;
-  /** By the path of its layer or the variable's name. */
-  weights: TensorData[];
-  /** What no optimizer trains: moving statistics; none of a list of variables. */
-  statistics: TensorData[];
-}
+export interface ChosenState extends WindowScore, PlacedState {}
 
 /**
  * Checks that a value is such a state in itself.
@@ -57,7 +51,7 @@ export function checkHistoryState(state: unknown): asserts state is WeightHistor
     const label = `state.segments[${i}]`;
     const { count, weights, late } = (segment ?? {}) as Partial<SegmentState>;
     checkInteger(`${label}.count`, count, 1);
-    checkList(`${label}.weights`, weights);
+    checkTensorList(`${label}.weights`, weights);
     const fits = (n: unknown) => isCount(n) && n <= count!;
     const ok = Array.isArray(late) && late.length === weights.length && late.every(fits);
     if (late !== undefined && !ok) {
@@ -68,18 +62,9 @@ export function checkHistoryState(state: unknown): asserts state is WeightHistor
     invalid('state.open', open, 'a boolean, false without segments');
   }
   if (chosen === null) return;
-  const { window, count, score, swapped, weights, statistics } = Object(
-    chosen,
-  ) as Partial<ChosenState>;
+  const { window, count, score } = Object(chosen) as Partial<ChosenState>;
   checkInteger('state.chosen.window', window, 1);
   checkInteger('state.chosen.count', count, 1);
   if (typeof score !== 'number') invalid('state.chosen.score', score, 'a number');
-  if (typeof swapped !== 'boolean') invalid('state.chosen.swapped', swapped, 'a boolean');
-  checkList('state.chosen.weights', weights);
-  checkList('state.chosen.statistics', statistics);
-}
-
-function checkList(label: string, list: unknown): asserts list is TensorData[] {
-  if (!Array.isArray(list)) return invalid(label, list, 'a list of tensor data');
-  list.forEach((entry, i) => checkTensorData(`${label}[${i}]`, entry));
+  checkPlacedState('state.chosen', chosen);
 }

@@ -4,16 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, invalid, isCount } from '../check.js';
-import type { NamedVariable } from '../model/model_or_list.js';
 import { matchByRule } from '../state/match_tensors.js';
-import {
-  checkTensorData,
-  hostData,
-  toTensor,
-  toVariable,
-  type TensorData,
-} from '../state/tensor_data.js';
-import { Placed } from '../swap/placed.js';
+import { checkPlacedState, type PlacedState } from '../state/placed_state.js';
+import { checkTensorList, toTensor, toVariable, type TensorData } from '../state/tensor_data.js';
+import { Placed, readPlaced, readValues } from '../swap/placed.js';
 import type { TrainedWeights } from '../swap/trained_weights.js';
 import type { Gaussian } from './gaussian.js';
 import { Moments } from './moments.js';
@@ -31,17 +25,7 @@ export interface SWAGStateDict {
   /** The columns of D, oldest first: of each weight its value less the mean after the update. */
   deviations: TensorData[][];
   /** What mean() or sample() has put in place, until the next update; else `null`. */
-  placed: SWAGPlacedState | null;
-}
-
-/** A mean or sample that was put into the model, as plain data. */
-export interface SWAGPlacedState {
-  /** Whether the model held it, and `weights` and `statistics` are therefore those of training. */
-  swapped: boolean;
-  /** By the path of its layer or the variable's name. */
-  weights: TensorData[];
-  /** What no optimizer trains: moving statistics; none of a list of variables. */
-  statistics: TensorData[];
+  placed: PlacedState | null;
 }
 
 /** A state that fits. */
@@ -54,24 +38,16 @@ export interface SWAGPlan {
 
 /** The state at the moment of the call; copies. */
 export async function readState(
-  { averaged, statistics }: TrainedWeights,
+  weights: TrainedWeights,
   { count, maxRank, moments, deviations }: Gaussian,
   placed: Placed | null,
 ): Promise<SWAGStateDict> {
-  const read = (named: readonly NamedVariable[], values: readonly tf.Tensor[] = []) =>
-    Promise.all(values.map((value, i) => hostData(named[i]!.name, value)));
-  const readPlaced = async ({ swapped, buffers }: Placed): Promise<SWAGPlacedState> => {
-    const [weights, others] = await Promise.all([
-      read(averaged, buffers.slice(0, averaged.length)),
-      read(statistics, buffers.slice(averaged.length)),
-    ]);
-    return { swapped, weights, statistics: others };
-  };
+  const read = (values: readonly tf.Tensor[] = []) => readValues(weights.averaged, values);
   const [mean, m2, columns, held] = await Promise.all([
-    read(averaged, moments?.means),
-    read(averaged, moments?.m2),
-    Promise.all(deviations.map((column) => read(averaged, column))),
-    placed && readPlaced(placed),
+    read(moments?.means),
+    read(moments?.m2),
+    Promise.all(deviations.map((column) => read(column))),
+    placed && readPlaced(weights, placed),
   ]);
   return { count, max_rank: maxRank, mean, m2, deviations: columns, placed: held };
 }
@@ -106,22 +82,14 @@ export function checkState(state: unknown, label = 'state'): asserts state is SW
   if (!isCount(count)) return invalid(`${label}.count`, count, 'an integer >= 0');
   checkInteger(`${label}.max_rank`, max_rank, 0);
   for (const [key, list] of Object.entries({ mean, m2 })) {
-    checkList(`${label}.${key}`, list);
+    checkTensorList(`${label}.${key}`, list);
     if (count === 0 && list.length > 0) invalid(`${label}.${key}`, list, 'an empty list');
   }
   const most = Math.min(count, max_rank!);
   if (!Array.isArray(deviations) || deviations.length > most) {
     return invalid(`${label}.deviations`, deviations, `a list of at most ${most}`);
   }
-  deviations.forEach((column, k) => checkList(`${label}.deviations[${k}]`, column));
+  deviations.forEach((column, k) => checkTensorList(`${label}.deviations[${k}]`, column));
   if (placed === null) return;
-  const { swapped, weights, statistics } = Object(placed) as Partial<SWAGPlacedState>;
-  if (typeof swapped !== 'boolean') invalid(`${label}.placed.swapped`, swapped, 'a boolean');
-  checkList(`${label}.placed.weights`, weights);
-  checkList(`${label}.placed.statistics`, statistics);
-}
-
-function checkList(label: string, list: unknown): asserts list is TensorData[] {
-  if (!Array.isArray(list)) return invalid(label, list, 'a list of tensor data');
-  list.forEach((entry, i) => checkTensorData(`${label}[${i}]`, entry));
+  checkPlacedState(`${label}.placed`, placed);
 }

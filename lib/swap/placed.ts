@@ -5,7 +5,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { startAverage } from '../average/average.js';
 import { exchange } from '../average/exchange.js';
-import { isAlive } from '../state/tensor_data.js';
+import type { NamedVariable } from '../model/model_or_list.js';
+import type { PlacedState } from '../state/placed_state.js';
+import { hostData, isAlive, type TensorData } from '../state/tensor_data.js';
 import type { TrainedWeights } from './trained_weights.js';
 
 export class Placed {
@@ -61,4 +63,24 @@ export function assignValues(
   variables.forEach((variable, i) => {
     if (isAlive(variable) && variable.dataId !== values[i]!.dataId) variable.assign(values[i]!);
   });
+}
+
+/** What was put in place as plain data; copies, of the moment of the call. */
+export async function readPlaced(
+  { averaged, statistics }: TrainedWeights,
+  { swapped, buffers }: Placed,
+): Promise<PlacedState> {
+  const [weights, others] = await Promise.all([
+    readValues(averaged, buffers.slice(0, averaged.length)),
+    readValues(statistics, buffers.slice(averaged.length)),
+  ]);
+  return { swapped, weights, statistics: others };
+}
+
+/** Values by the names of what they are of; copies, of the moment of the call. */
+export function readValues(
+  named: readonly NamedVariable[],
+  values: readonly tf.Tensor[],
+): Promise<TensorData[]> {
+  return Promise.all(values.map((value, i) => hostData(named[i]!.name, value)));
 }

@@ -4,8 +4,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '../../examples/parallel/free_port.js';
 import { isProgram, onPath } from './programs.js';
 
 /** What is wanted of Debian: the packages webkit2gtk-driver and xvfb. */
@@ -89,13 +89,4 @@ async function untilReady(ask: () => Promise<unknown>): Promise<void> {
       await pause(100);
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

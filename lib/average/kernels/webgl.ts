@@ -17,29 +17,49 @@ export interface WebGlBackend {
 }
 
 export function webglAverage(backend: WebGlBackend, weight: number): Update | null {
+  return elementwise(backend, weight, {
+    inputs: ['A', 'B'],
+    result: 'getAAtOutCoords() + (getBAtOutCoords() - getAAtOutCoords()) * factor',
+  });
+}
+
+/** What becomes of the first of some tensors of one shape, element by element. */
+export interface Elementwise {
+  /** What the tensors are called in the expression. */
+  readonly inputs: readonly [string, ...string[]];
+  /** An expression of GLSL, a vec4, of `getNAMEAtOutCoords()` and `factor`. */
+  readonly result: string;
+}
+
+/** Runs it; `null` where the backend lacks what it needs. */
+export function elementwise(
+  backend: WebGlBackend,
+  factor: number,
+  what: Elementwise,
+): ((first: tf.Variable, ...others: tf.Tensor[]) => boolean) | null {
   if (!hasMethods(backend, 'runWebGLProgram') || !tf.env().get('WEBGL_PACK')) return null;
-  return (average, value) => {
-    const inputs = [average, value].map(({ dataId, shape, dtype }) => ({ dataId, shape, dtype }));
-    const info = backend.runWebGLProgram(program(average.shape), inputs, 'float32', [[weight]]);
+  return (first, ...others) => {
+    const inputs = [first, ...others].map(({ dataId, shape, dtype }) => ({ dataId, shape, dtype }));
+    const made = program(what, first.shape);
+    const info = backend.runWebGLProgram(made, inputs, 'float32', [[factor]]);
     const next = tf.engine().makeTensorFromTensorInfo(info);
-    average.assign(next);
+    first.assign(next);
     next.dispose();
     return true;
   };
 }
 
 /** A program as the backend's `runWebGLProgram` takes it. */
-function program(outputShape: number[]): object {
+function program({ inputs, result }: Elementwise, outputShape: number[]): object {
   return {
-    variableNames: ['A', 'B'],
-    customUniforms: [{ name: 'weight', type: 'float' }],
+    variableNames: inputs,
+    customUniforms: [{ name: 'factor', type: 'float' }],
     outputShape,
     packedInputs: true,
     packedOutput: true,
     userCode: `
       void main() {
-        vec4 average = getAAtOutCoords();
-        setOutput(average + (getBAtOutCoords() - average) * weight);
+        setOutput(${result});
       }`,
   };
 }

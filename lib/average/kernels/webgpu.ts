@@ -23,7 +23,7 @@ const WORKGROUP = 64;
  * Tells of a tensor whether it is float32 with a record of 4.6 or later, the time whose programs are as
  * below; `null` where the backend cannot say.
  */
-export function knownBy(backend: WebGpuBackend): ((tensor: tf.Tensor) => boolean) | null {
+function knownBy(backend: WebGpuBackend): ((tensor: tf.Tensor) => boolean) | null {
   const { tensorMap } = backend;
   if (!hasMethods(backend, 'uploadToGPU') || !hasMethods(tensorMap, 'get')) return null;
   return ({ dataId }) => {
@@ -35,45 +35,63 @@ export function knownBy(backend: WebGpuBackend): ((tensor: tf.Tensor) => boolean
 }
 
 export function webgpuAverage(backend: WebGpuBackend, weight: number): Update | null {
+  return elementwise(backend, weight, {
+    inputs: ['Average', 'Current'],
+    result: 'Average[index] + (Current[index] - Average[index]) * uniforms.factor',
+  });
+}
+
+/** What becomes of the first of some tensors of one shape, element by element. */
+export interface Elementwise {
+  /** What the tensors are called in the expression. */
+  readonly inputs: readonly [string, ...string[]];
+  /** An expression of WGSL of `NAME[index]` and `uniforms.factor`. */
+  readonly result: string;
+}
+
+/** Runs it; false if it refuses, having changed nothing. `null` where the backend lacks what it needs. */
+export function elementwise(
+  backend: WebGpuBackend,
+  factor: number,
+  what: Elementwise,
+): ((first: tf.Variable, ...others: tf.Tensor[]) => boolean) | null {
   const isKnown = knownBy(backend);
   if (!isKnown || !hasMethods(backend, 'runWebGPUProgram')) return null;
-  const uniforms = [{ type: 'float32', data: [weight] }];
-  return (average, value) => {
-    const { size, shape } = average;
+  const uniforms = [{ type: 'float32', data: [factor] }];
+  return (first, ...others) => {
+    const { size, shape } = first;
     if (size === 0) return true;
-    if (!isKnown(average) || !isKnown(value)) return false;
+    const tensors = [first, ...others];
+    if (!tensors.every(isKnown)) return false;
     // Flat, so that all tensors share two programs.
-    const inputs = [average, value].map(({ dataId, dtype }) => ({ dataId, dtype, shape: [size] }));
-    const { dataId } = backend.runWebGPUProgram(program(size), inputs, 'float32', uniforms);
-    const info = { dataId, shape, dtype: 'float32' } as const;
-    const next = tf.engine().makeTensorFromTensorInfo(info);
-    average.assign(next);
+    const inputs = tensors.map(({ dataId, dtype }) => ({ dataId, dtype, shape: [size] }));
+    const { dataId } = backend.runWebGPUProgram(program(what, size), inputs, 'float32', uniforms);
+    const next = tf.engine().makeTensorFromTensorInfo({ dataId, shape, dtype: 'float32' });
+    first.assign(next);
     next.dispose();
     return true;
   };
 }
 
 /** A program as the backend's `runWebGPUProgram` takes it; vectors of four where the size allows. */
-function program(size: number): object {
+function program({ inputs, result }: Elementwise, size: number): object {
   const outputComponent = size % 4 === 0 ? 4 : 1;
-  const type = outputComponent === 4 ? 'vec4<f32>' : 'f32';
   return {
-    variableNames: ['Average', 'Current'],
-    uniforms: 'weight : f32,',
+    variableNames: inputs,
+    uniforms: 'factor : f32,',
     outputShape: [size],
     outputComponent,
-    variableComponents: [outputComponent, outputComponent],
+    variableComponents: inputs.map(() => outputComponent),
     dispatchLayout: { x: [0] },
     // More than the device takes in one dimension is spread over two by the backend.
     dispatch: [Math.ceil(size / outputComponent / WORKGROUP), 1, 1],
     workgroupSize: [WORKGROUP, 1, 1],
     size: true,
-    shaderKey: `tfjs-swa average ${outputComponent}`,
+    shaderKey: `tfjs-swa ${result} ${outputComponent}`,
     getUserCode: () => `
       fn main(index : i32) {
         if (index < uniforms.size) {
-          let average : ${type} = Average[index];
-          result[index] = average + (Current[index] - average) * uniforms.weight;
+          result[index] = ${result};
         }
       }`,
   };
