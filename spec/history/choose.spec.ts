@@ -15,12 +15,7 @@ import {
   variable,
   warningsOf,
 } from '../support/support.js';
-
-const read = async (v: tf.Tensor): Promise<number> => (await v.data())[0]!;
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
+import { read, set } from '../support/values.js';
 
 /** A segment of one update for each of these values. */
 function segmentsOf(v: tf.Variable, values: readonly number[], history: WeightHistory): void {

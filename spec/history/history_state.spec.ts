@@ -1,37 +1,11 @@
 /** The state of a WeightHistory: resume bit for bit, what fits and what is refused. */
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import fc from 'fast-check';
 import { WeightHistory, type WeightHistoryState } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import { assertClose, assertFails, own, random, valuesOf, variable } from '../support/support.js';
-
-const read = async (v: tf.Tensor): Promise<number> => (await v.data())[0]!;
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
-
-function take(history: WeightHistory, v: tf.Variable, values: readonly number[]): void {
-  for (const value of values) {
-    set(v, value);
-    history.update();
-  }
-}
-
-/** A dense layer and a batch normalization, without names of their own. */
-function net(): { model: tfl.Sequential; all: tf.Variable[] } {
-  const model = own(
-    tfl.sequential({
-      layers: [
-        tfl.layers.dense({ units: 2, inputShape: [2] }),
-        tfl.layers.batchNormalization({ momentum: 0.5 }),
-      ],
-    }),
-  );
-  return { model, all: model.weights.map((weight) => weight.read() as tf.Variable) };
-}
+import { floats, read, set, take, unnamedNet } from '../support/values.js';
 
 /** All averages that a history can give. */
 async function averagesOf(history: WeightHistory): Promise<number[][]> {
@@ -40,13 +14,6 @@ async function averagesOf(history: WeightHistory): Promise<number[][]> {
     weights.flatMap(({ values }) => [...values]),
   );
 }
-
-const floats = (name: string, ...values: number[]) => ({
-  name,
-  dtype: 'float32' as const,
-  shape: [values.length],
-  values: Float32Array.from(values),
-});
 
 describe('the state of a WeightHistory', () => {
   it('is plain data: segments, whether the last is open, and what was chosen', async () => {
@@ -125,7 +92,7 @@ describe('the state of a WeightHistory', () => {
           }
           return chosen;
         };
-        const [one, two] = [net(), net()];
+        const [one, two] = [unnamedNet(), unnamedNet()];
         const [a, b] = [one, two].map(({ model }) => new WeightHistory(model, { maxSegments: 2 }));
         const [next, other] = [random(seed), random(seed + 1)];
         const chosen = await run(one.all, a!, first, next, false);
@@ -160,7 +127,7 @@ describe('the state of a WeightHistory', () => {
   });
 
   it('brings back the weights and statistics of training, where it was swapped', async () => {
-    const [one, two] = [net(), net()];
+    const [one, two] = [unnamedNet(), unnamedNet()];
     const [a, b] = [one, two].map(({ model }) => own(new WeightHistory(model)));
     const x = own(tf.tensor2d([1, 2, 3, 4], [2, 2]));
     a!.update();

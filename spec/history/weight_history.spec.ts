@@ -7,12 +7,7 @@ import { SWA, WeightHistory } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import { netOf, nets, randomizeNet, variablesOf } from '../support/nets.js';
 import { assertClose, assertFails, own, random, valuesOf, variable } from '../support/support.js';
-
-const read = async (v: tf.Tensor): Promise<number> => (await v.data())[0]!;
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
+import { read, set } from '../support/values.js';
 
 async function predictions(model: tfl.LayersModel, x: tf.Tensor): Promise<number[]> {
   const y = model.predict(x) as tf.Tensor;

@@ -20,10 +20,7 @@ import {
 import { shareOf } from '../support/backends.js';
 import { netOf, randomizeNet } from '../support/nets.js';
 import { assertClose, assertFails, own, valuesOf, variable } from '../support/support.js';
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
+import { set } from '../support/values.js';
 /** Count, then each weight's name and values. */
 const told = ({ count, weights }: WeightAverage) => [
   count,

@@ -8,11 +8,8 @@ import { SWA, SWAG, updateBn, type SWAGPredictOptions } from '../../lib/index.js
 import { shareOf } from '../support/backends.js';
 import { netOf, nets, randomizeNet, variablesOf } from '../support/nets.js';
 import { assertClose, assertFails, own, valuesOf, variable } from '../support/support.js';
+import { set } from '../support/values.js';
 import { referenceOf, sampleOf, sampleSeed } from './reference.js';
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
 
 /** One kernel k, so that the prediction of x is k x, after the kernels 1, 5 and 3. */
 function line() {

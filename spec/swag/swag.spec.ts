@@ -7,20 +7,7 @@ import { AveragedModel, SWA, SWAG, updateBn, WeightHistory } from '../../lib/ind
 import { shareOf } from '../support/backends.js';
 import { netOf, nets, randomizeNet, variablesOf } from '../support/nets.js';
 import { assertClose, assertFails, own, valuesOf, variable } from '../support/support.js';
-
-const read = async (v: tf.Tensor): Promise<number> => (await v.data())[0]!;
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
-
-/** Takes each of these values into a SWAG. */
-function take(swag: SWAG, v: tf.Variable, values: readonly number[]): void {
-  for (const value of values) {
-    set(v, value);
-    swag.update();
-  }
-}
+import { read, set, take } from '../support/values.js';
 
 /** A variable after the values 1 and 3: mean 2, variance 1, the last value 3. */
 function two() {

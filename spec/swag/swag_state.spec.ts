@@ -1,45 +1,12 @@
 /** The state of a SWAG: resume bit for bit, merges, what fits and what is refused. */
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
 import { assert } from 'chai';
 import fc from 'fast-check';
 import { loadStateDict, saveStateDict, SWAG, type SWAGStateDict } from '../../lib/index.js';
 import { shareOf } from '../support/backends.js';
 import { assertClose, assertFails, own, random, valuesOf, variable } from '../support/support.js';
+import { floats, read, set, take, unnamedNet } from '../support/values.js';
 import { referenceOf } from './reference.js';
-
-const read = async (v: tf.Tensor): Promise<number> => (await v.data())[0]!;
-
-function set(v: tf.Variable, value: number): void {
-  tf.tidy(() => v.assign(tf.fill(v.shape, value)));
-}
-
-function take(swag: SWAG, v: tf.Variable, values: readonly number[]): void {
-  for (const value of values) {
-    set(v, value);
-    swag.update();
-  }
-}
-
-/** A dense layer and a batch normalization, without names of their own. */
-function net(): { model: tfl.Sequential; all: tf.Variable[] } {
-  const model = own(
-    tfl.sequential({
-      layers: [
-        tfl.layers.dense({ units: 2, inputShape: [2] }),
-        tfl.layers.batchNormalization({ momentum: 0.5 }),
-      ],
-    }),
-  );
-  return { model, all: model.weights.map((weight) => weight.read() as tf.Variable) };
-}
-
-const floats = (name: string, ...values: number[]) => ({
-  name,
-  dtype: 'float32' as const,
-  shape: [values.length],
-  values: Float32Array.from(values),
-});
 
 describe('the state of a SWAG', () => {
   it('is plain data: count, moments, deviations, and what was put in place', async () => {
@@ -132,7 +99,7 @@ describe('the state of a SWAG', () => {
           }
           return { placed, predicted };
         };
-        const [one, two] = [net(), net()];
+        const [one, two] = [unnamedNet(), unnamedNet()];
         const [a, b] = [one, two].map(({ model }) => new SWAG(model, { maxRank: 2 })) as [
           SWAG,
           SWAG,
@@ -172,7 +139,7 @@ describe('the state of a SWAG', () => {
   });
 
   it('is saved and loaded as any checkpoint, before the first update and with a sample in place', async () => {
-    const { model } = net();
+    const { model } = unnamedNet();
     const swag = own(new SWAG(model));
     for (const step of ['none', 'update', 'sample']) {
       if (step === 'update') for (let i = 0; i < 3; i++) swag.update();
@@ -226,7 +193,7 @@ describe('the state of a SWAG', () => {
   });
 
   it('brings back the weights and statistics of training, where it was swapped', async () => {
-    const [one, two] = [net(), net()];
+    const [one, two] = [unnamedNet(), unnamedNet()];
     const [a, b] = [one, two].map(({ model }) => own(new SWAG(model))) as [SWAG, SWAG];
     a.update();
     for (const v of one.all) set(v, 2);
